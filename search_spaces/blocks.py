@@ -1,0 +1,181 @@
+"""Building blocks of networks: functions from node to node.
+
+They describe; nothing is built. A convolution here is the usual unit of convolution, batch
+normalisation and activation, which becomes one operator on a device.
+"""
+
+from __future__ import annotations
+
+from search_spaces.network import Node, layer
+
+__all__ = [
+    "activation",
+    "add",
+    "average_pool",
+    "conv",
+    "dense",
+    "depthwise",
+    "dropout",
+    "global_average_pool",
+    "identity",
+    "inverted_residual",
+    "make_divisible",
+    "max_pool",
+    "multiply",
+    "rescale",
+    "separable",
+    "squeeze_excite",
+]
+
+
+def make_divisible(channels: float, divisor: int = 8) -> int:
+    """Round to a multiple of `divisor`, at least `divisor` and never more than 10 % down.
+
+    The rule of the MobileNet papers: kernels on phones and microcontrollers are written for
+    channel counts that are multiples of 8 (4 at least).
+    """
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def identity(x: Node) -> Node:
+    """Leave `x` as it is; the "skip" of a `choose`."""
+    return x
+
+
+def activation(x: Node, function: str = "relu6") -> Node:
+    """Apply `function`: any of Keras' names; `"linear"` adds nothing."""
+    return x if function == "linear" else layer("activation", x, function=function)
+
+
+def conv(
+    x: Node,
+    filters: int,
+    kernel: int = 3,
+    stride: int = 1,
+    activation: str = "relu6",
+    norm: bool = True,
+) -> Node:
+    """Convolution with "same" padding, batch normalisation and activation.
+
+    Args:
+        x: Images `(height, width, channels)`.
+        filters: Output channels.
+        kernel: Side of the square kernel, pixels.
+        stride: Step, pixels; the output side is the input side over it, rounded up.
+        activation: Name of the activation; `"linear"` for none.
+        norm: Whether batch normalisation follows; without it the convolution has a bias.
+    """
+    x = layer("conv", x, filters=filters, kernel=kernel, stride=stride, bias=not norm)
+    return _finish(x, activation, norm)
+
+
+def depthwise(
+    x: Node, kernel: int = 3, stride: int = 1, activation: str = "relu6", norm: bool = True
+) -> Node:
+    """Depthwise convolution: one kernel a channel. Arguments as in `conv`."""
+    x = layer("depthwise", x, kernel=kernel, stride=stride, bias=not norm)
+    return _finish(x, activation, norm)
+
+
+def separable(
+    x: Node, filters: int, kernel: int = 3, stride: int = 1, activation: str = "relu6"
+) -> Node:
+    """Depthwise, then 1x1 convolution, each normalised and activated (MobileNetV1)."""
+    return conv(depthwise(x, kernel, stride, activation), filters, 1, activation=activation)
+
+
+def dense(x: Node, units: int, activation: str = "linear") -> Node:
+    """Fully connected layer with bias over the last axis."""
+    return _finish(layer("dense", x, units=units, bias=True), activation, norm=False)
+
+
+def max_pool(x: Node, size: int = 2, stride: int | None = None) -> Node:
+    """Maximum over `size` x `size` windows, "same" padding; stride defaults to `size`."""
+    return layer("max_pool", x, size=size, stride=size if stride is None else stride)
+
+
+def average_pool(x: Node, size: int = 2, stride: int | None = None) -> Node:
+    """Mean over `size` x `size` windows, "same" padding; stride defaults to `size`."""
+    return layer("average_pool", x, size=size, stride=size if stride is None else stride)
+
+
+def global_average_pool(x: Node, keepdims: bool = False) -> Node:
+    """Mean over height and width: `(channels,)`, or `(1, 1, channels)` with `keepdims`."""
+    return layer("global_average_pool", x, keepdims=keepdims)
+
+
+def dropout(x: Node, rate: float) -> Node:
+    """Dropout while training; a rate of 0 adds nothing."""
+    return layer("dropout", x, rate=rate) if rate else x
+
+
+def rescale(
+    x: Node, scale: float | tuple[float, ...], offset: float | tuple[float, ...] = 0.0
+) -> Node:
+    """`x * scale + offset`, numbers or one a channel: how raw inputs are normalised."""
+    return layer("rescale", x, scale=scale, offset=offset)
+
+
+def add(*inputs: Node) -> Node:
+    """Sum of tensors of one shape."""
+    return layer("add", *inputs)
+
+
+def multiply(*inputs: Node) -> Node:
+    """Product of tensors; sizes of 1 are broadcast."""
+    return layer("multiply", *inputs)
+
+
+def squeeze_excite(x: Node, filters: int) -> Node:
+    """Weigh channels by what the whole image holds (Hu et al., 2018).
+
+    The gate is a hard sigmoid, as in MobileNetV3: exact in int8. 1x1 convolutions on the
+    pooled image rather than dense layers keep the tensor four-dimensional, which saves the
+    reshapes that a device would otherwise run.
+
+    Args:
+        x: Images.
+        filters: Channels of the bottleneck between the two 1x1 convolutions.
+    """
+    gate = global_average_pool(x, keepdims=True)
+    gate = conv(gate, filters, 1, activation="relu", norm=False)
+    gate = conv(gate, x.channels, 1, activation="hard_sigmoid", norm=False)
+    return multiply(x, gate)
+
+
+def inverted_residual(
+    x: Node,
+    filters: int,
+    kernel: int = 3,
+    stride: int = 1,
+    expansion: float = 6,
+    squeeze: float = 0.0,
+    activation: str = "relu6",
+) -> Node:
+    """Widen, filter each channel, narrow; add the input where shapes allow.
+
+    The block of MobileNetV2 (Sandler et al., 2018) with the squeeze-and-excite of V3 (Howard
+    et al., 2019) on the wide tensor. The narrow output is linear.
+
+    Args:
+        x: Images.
+        filters: Output channels.
+        kernel: Side of the depthwise kernel, pixels.
+        stride: Step of the depthwise convolution.
+        expansion: Width of the middle over the input channels; at 1 there is no first 1x1
+            convolution.
+        squeeze: Bottleneck of the squeeze-and-excite over the middle's channels; 0 for none.
+        activation: Name of the activation inside.
+    """
+    wide = make_divisible(x.channels * expansion)
+    y = conv(x, wide, 1, activation=activation) if expansion != 1 else x
+    y = depthwise(y, kernel, stride, activation)
+    if squeeze:
+        y = squeeze_excite(y, make_divisible(y.channels * squeeze))
+    y = conv(y, filters, 1, activation="linear")
+    return add(x, y) if x.shape == y.shape else y
+
+
+def _finish(x: Node, function: str, norm: bool) -> Node:
+    return activation(layer("batch_norm", x) if norm else x, function)

@@ -1,0 +1,223 @@
+"""The description of a network: a small immutable graph of layer records.
+
+A space describes (`Node`, `layer`), `freeze` turns what was described into a `Network`, and
+everything else is a pure function of it: what it costs (`costs.py`), the Keras model it stands
+for (`realise.py`), and here the canonical form by which equal networks are recognised.
+Describing takes about a millisecond and no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from search_spaces.operations import OPERATIONS, Shape
+
+__all__ = ["Layer", "Network", "Node", "freeze", "input_node", "layer"]
+
+
+class Layer(NamedTuple):
+    """One layer record.
+
+    Attributes:
+        op: A name in `operations.OPERATIONS`.
+        inputs: Positions of the layers it reads, all earlier than its own.
+        settings: `(name, value)` pairs, sorted by name.
+        shape: Its output shape without the batch.
+    """
+
+    op: str
+    inputs: tuple[int, ...]
+    settings: tuple[tuple[str, Any], ...]
+    shape: Shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network as a graph of layers, in an order in which it can be computed.
+
+    Two networks are equal, and hash alike, when their canonical forms are the same: the order
+    in which layers were described and the order of the inputs of a sum make no difference,
+    whatever decisions led there.
+
+    Args:
+        layers: Layer records; the first is the input, the last is the output, and each one
+            contributes to the output. `freeze` makes them.
+    """
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one example, without the batch."""
+        return self.layers[0].shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of what the network returns for one example."""
+        return self.layers[-1].shape
+
+    @functools.cached_property
+    def canonical(self) -> tuple[Layer, ...]:
+        """The layers in canonical order.
+
+        Each layer gets a digest of what it is, what it reads and what reads it, refined as in
+        the Weisfeiler-Lehman test until it tells apart all that it can; a walk back from the
+        output that visits inputs in the order of their digests then numbers the layers. Equal
+        forms always mean equal networks. The reverse could fail only for graphs that the test
+        cannot tell apart, and then costs a repeated trial, nothing more.
+        """
+        digests = _refined_digests(self.layers)
+        number: dict[int, int] = {}
+        records: list[Layer] = []
+        walk = [len(self.layers) - 1]
+        while walk:
+            op, inputs, settings, shape = self.layers[walk[-1]]
+            if OPERATIONS[op].commutative:
+                inputs = tuple(sorted(inputs, key=digests.__getitem__))
+            ahead = next((i for i in inputs if i not in number), None)
+            if ahead is not None:
+                walk.append(ahead)
+                continue
+            sources = [number[i] for i in inputs]
+            if OPERATIONS[op].commutative:
+                sources.sort()
+            number[walk.pop()] = len(records)
+            records.append(Layer(op, tuple(sources), settings, shape))
+        return tuple(records)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A short name of the canonical form, the same in every process: 16 hex digits."""
+        return hashlib.sha256(repr(self.canonical).encode()).hexdigest()[:16]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Network) and self.canonical == other.canonical
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self.layers))
+
+
+class Node:
+    """The output of a layer while a network is being described.
+
+    Blocks are functions from node to node. A node belongs to one network; `shape` is its
+    shape without the batch.
+    """
+
+    __slots__ = ("_layers", "index", "shape")
+
+    def __init__(self, layers: list[Layer], index: int) -> None:
+        self._layers = layers
+        self.index = index
+        self.shape = layers[index].shape
+
+    @property
+    def channels(self) -> int:
+        """Size of the last axis."""
+        return self.shape[-1]
+
+
+def input_node(shape: Sequence[int]) -> Node:
+    """Start a network: the node of its input, of `shape` without the batch."""
+    shape = tuple(int(size) for size in shape)
+    return Node([Layer("input", (), (("shape", shape),), shape)], 0)
+
+
+def layer(op: str, *inputs: Node, **settings: Any) -> Node:
+    """Add a layer to the network that `inputs` belong to.
+
+    Args:
+        op: A name in `operations.OPERATIONS`.
+        *inputs: Nodes it reads, all of one network.
+        **settings: Settings of the operation, hashable.
+
+    Returns:
+        The node of its output.
+
+    Raises:
+        ValueError: If the nodes are of different networks, or their shapes do not fit.
+    """
+    layers = inputs[0]._layers
+    if any(node._layers is not layers for node in inputs):
+        raise ValueError(
+            f"All inputs of a layer must belong to one network. Received: {len(inputs)} "
+            f"inputs of `{op}` from different networks. Start from one `input_node`."
+        )
+    shape = OPERATIONS[op].shape(settings, [node.shape for node in inputs])
+    record = Layer(op, tuple(n.index for n in inputs), tuple(sorted(settings.items())), shape)
+    layers.append(record)
+    return Node(layers, len(layers) - 1)
+
+
+def freeze(output: Node) -> Network:
+    """The network that ends in `output`, without the layers that do not lead there."""
+    layers = output._layers
+    needed = {0, output.index}
+    for index in range(output.index, 0, -1):
+        if index in needed:
+            needed.update(layers[index].inputs)
+    position = {old: new for new, old in enumerate(sorted(needed))}
+    return Network(
+        tuple(
+            layers[old]._replace(inputs=tuple(position[i] for i in layers[old].inputs))
+            for old in position
+        )
+    )
+
+
+def _refined_digests(layers: Sequence[Layer]) -> list[int]:
+    """A digest a layer: what it is and where it stands, refined until no class splits."""
+    readers: list[list[int]] = [[] for _ in layers]
+    for index, record in enumerate(layers):
+        for source in record.inputs:
+            readers[source].append(index)
+    # Distances to both ends tell most layers apart before the first refinement.
+    above, below = [0] * len(layers), [0] * len(layers)
+    for index, record in enumerate(layers):
+        above[index] = 1 + max((above[i] for i in record.inputs), default=0)
+    for index in reversed(range(len(layers))):
+        below[index] = 1 + max((below[i] for i in readers[index]), default=0)
+    digests = _ranks(
+        [
+            (above[index], below[index], record.op, repr(record.settings), record.shape)
+            for index, record in enumerate(layers)
+        ]
+    )
+    classes = max(digests)
+    while classes + 1 < len(layers):
+        keys: list[tuple[Any, ...]] = []
+        for index, record in enumerate(layers):
+            sources = [digests[i] for i in record.inputs]
+            if OPERATIONS[record.op].commutative:
+                sources.sort()
+            targets = sorted(digests[i] for i in readers[index])
+            keys.append((digests[index], tuple(sources), tuple(targets)))
+        digests = _ranks(keys)
+        if max(digests) == classes:
+            break
+        classes = max(digests)
+    return digests
+
+
+def _ranks(keys: Sequence[tuple[Any, ...]]) -> list[int]:
+    # Ranks, unlike Python's hash of a string, are the same in every process.
+    position = {key: rank for rank, key in enumerate(sorted(set(keys)))}
+    return [position[key] for key in keys]
+
+
+def _lines(layers: Sequence[Layer]) -> Iterator[str]:
+    for index, record in enumerate(layers):
+        settings = ", ".join(f"{k}={v}" for k, v in record.settings if k != "shape")
+        inputs = ", ".join(map(str, record.inputs))
+        shape = "x".join(map(str, record.shape))
+        yield f"{index:3d} {record.op}({inputs}) {settings} -> {shape}".replace("  ->", " ->")

@@ -1,0 +1,131 @@
+import itertools
+
+import keras_tuner
+import pytest
+
+from search_spaces import blocks
+from search_spaces.decisions import Decisions
+from search_spaces.space import SearchSpace, choose, size
+from search_spaces.task import ImageClassification
+
+
+class Small(SearchSpace):
+    def body(self, hp, x):
+        for i in range(2):
+            x = choose(
+                hp,
+                f"stage{i}/block",
+                x,
+                {
+                    "conv": lambda x, i=i: blocks.conv(x, 8, hp.Choice(f"stage{i}/k", [1, 3])),
+                    "mb": lambda x: blocks.inverted_residual(x, 8, expansion=2),
+                    "skip": blocks.identity,
+                },
+            )
+        return x
+
+
+class Nested(SearchSpace):
+    def body(self, hp, x):
+        def inner(x):
+            return choose(
+                hp,
+                "inner",
+                x,
+                {
+                    "a": lambda x: blocks.conv(x, hp.Int("filters", 8, 24, step=8)),
+                    "b": blocks.depthwise,
+                },
+            )
+
+        return choose(hp, "outer", x, {"none": blocks.identity, "some": inner})
+
+
+@pytest.fixture
+def space():
+    return Small((8, 8, 1), 3)
+
+
+def assignments(space):
+    """Every set of active decisions, found by trying all values of all names."""
+    hps = space.hyperparameters()
+    names = {hp.name: list(hp.values) for hp in hps.space}
+    for combination in itertools.product(*names.values()):
+        reader = Decisions(dict(zip(names, combination, strict=True)))
+        space.describe(reader)
+        values, hp = reader.values, keras_tuner.HyperParameters()
+        hp.values = dict(values)
+        space.describe(hp)
+        yield {h.name: values[h.name] for h in hp.space if hp.is_active(h)}
+
+
+def test_all_decisions_are_known_without_building(space):
+    names = {hp.name for hp in space.hyperparameters().space}
+    assert names == {"stage0/block", "stage0/k", "stage1/block", "stage1/k"}
+
+
+def test_nested_alternatives_are_explored():
+    hps = Nested((8, 8, 1), 3).hyperparameters()
+    conditions = {hp.name: [c.name for c in hp.conditions] for hp in hps.space}
+    assert conditions == {"outer": [], "inner": ["outer"], "filters": ["outer", "inner"]}
+
+
+@pytest.mark.parametrize(("make", "expected"), [(Small, 4 * 4), (Nested, 1 + 3 + 1)])
+def test_size_counts_each_set_of_active_decisions_once(make, expected):
+    space = make((8, 8, 1), 3)
+    found = {tuple(sorted(values.items())) for values in assignments(space)}
+    assert space.size() == len(found) == expected
+
+
+def test_a_real_valued_decision_has_no_size():
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 0.0, 1.0)
+    with pytest.raises(ValueError, match="Received: the real-valued decision `rate`"):
+        size(hp)
+
+
+def test_decisions_that_lead_to_the_same_network_are_recognised(space):
+    one = {"stage0/block": "skip", "stage1/block": "conv", "stage1/k": 3}
+    other = {"stage0/block": "conv", "stage0/k": 3, "stage1/block": "skip"}
+    assert space.identity(one) == space.identity(other)
+    assert space.identity(one) != space.identity({**one, "stage1/k": 1})
+
+
+def test_costs_follow_from_plain_values(space):
+    without = {"stage0/block": "skip", "stage1/block": "skip"}
+    assert space.costs(without)["params"] == 1 * 3 + 3
+
+
+def test_the_reader_answers_as_keras_tuner_does():
+    for values in assignments(Nested((8, 8, 1), 3)):
+        hp = keras_tuner.HyperParameters()
+        hp.values = dict(values)
+        ours, theirs = Nested((8, 8, 1), 3).network(values), Nested((8, 8, 1), 3).describe(hp)
+        assert ours == theirs
+
+
+def test_the_model_is_compiled_for_the_labels():
+    for one_hot, loss in ((False, "SparseCategoricalCrossentropy"), (True, "Categorical")):
+        task = ImageClassification(3, one_hot=one_hot)
+        model = Small((8, 8, 1), task=task).build(keras_tuner.HyperParameters())
+        assert type(model.loss).__name__.startswith(loss)
+        assert model.output_shape == (None, 3)
+
+
+def test_any_keras_tuner_can_search_it(space, tmp_path):
+    tuner = keras_tuner.RandomSearch(
+        space, "val_loss", max_trials=1, directory=tmp_path, project_name="plain"
+    )
+    names = {hp.name for hp in tuner.oracle.get_space().space}
+    assert names == {hp.name for hp in space.hyperparameters().space}
+
+
+@pytest.mark.parametrize("given", [{}, {"num_classes": 3, "task": ImageClassification(3)}])
+def test_a_space_needs_classes_or_a_task_but_not_both(given):
+    with pytest.raises(ValueError, match="either `num_classes` or `task`"):
+        Small((8, 8, 1), **given)
+
+
+def test_a_single_class_is_no_classification():
+    with pytest.raises(ValueError, match="Received: num_classes=1"):
+        Small((8, 8, 1), 1)
