@@ -1,0 +1,140 @@
+"""The file against the model it came from."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Comparison", "compare", "decision", "most_likely", "predict"]
+
+Array = NDArray[Any]
+Decide = Callable[[Array], Array]
+
+_BATCH = 256
+_OF_QUANTITIES = ("squared", "absolute", "huber", "cosh", "mse", "mae", "mape", "msle")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How well a file's outputs match the model's.
+
+    Attributes:
+        agreement: Share of decisions (one an example, or one a pixel) that are the same.
+            `None` if the outputs are quantities, not classes.
+        accuracy_keras: Share of labels the model gets right; `None` without class labels.
+        accuracy_tflite: Share of labels the file gets right; `None` without class labels.
+        max_abs_error: Largest difference of an output, in the output's unit.
+        mean_abs_error: Mean difference of an output.
+    """
+
+    agreement: float | None
+    accuracy_keras: float | None
+    accuracy_tflite: float | None
+    max_abs_error: float
+    mean_abs_error: float
+
+
+def most_likely(outputs: Array) -> Array:
+    """The class with the largest output, along the last axis."""
+    classes: Array = outputs.argmax(axis=-1)
+    return classes
+
+
+def compare(
+    expected: Array,
+    actual: Array,
+    labels: Array | None = None,
+    decide: Decide | None = most_likely,
+) -> Comparison:
+    """Compare two sets of outputs for the same inputs.
+
+    Args:
+        expected: The model's outputs, `(n, ...)`.
+        actual: The file's outputs, of the same shape.
+        labels: Class numbers or one-hot vectors. Labels of any other kind are ignored.
+        decide: From outputs to class numbers. `None` if the outputs are quantities.
+
+    Returns:
+        The comparison.
+    """
+    error = np.abs(expected.astype(np.float64) - actual)
+    agreement = accuracy_keras = accuracy_tflite = None
+    if decide is not None:
+        wanted, got = decide(expected), decide(actual)
+        agreement = float((wanted == got).mean())
+        truth = _class_numbers(labels, wanted.shape, expected.shape)
+        if truth is not None:
+            accuracy_keras = float((wanted == truth).mean())
+            accuracy_tflite = float((got == truth).mean())
+    return Comparison(
+        agreement, accuracy_keras, accuracy_tflite, float(error.max()), float(error.mean())
+    )
+
+
+def decision(model: keras.Model, shape: tuple[int, ...]) -> Decide | None:
+    """How a model's outputs become classes, as far as its loss and last layer tell.
+
+    Args:
+        model: Compiled or not.
+        shape: Shape of its outputs, with the batch.
+
+    Returns:
+        A function from outputs to class numbers: the largest of several, or 1 where a single
+        one is above one half (above zero for logits). `None` for a regression loss, and for
+        a single output of which nothing is known.
+    """
+    losses = keras.tree.flatten(getattr(model, "loss", None))
+    loss = losses[0] if len(losses) == 1 else None
+    kind = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    if len(shape) == 1 or any(word in kind.lower() for word in _OF_QUANTITIES):
+        return None
+    if shape[-1] > 1:
+        return most_likely
+    if "crossentropy" in kind.lower():
+        return functools.partial(_above, 0.0 if getattr(loss, "from_logits", False) else 0.5)
+    if getattr(model.layers[-1], "activation", None) is keras.activations.sigmoid:
+        return functools.partial(_above, 0.5)
+    return None
+
+
+def predict(model: keras.Model, inputs: Array, dtype: str = "float32") -> Array:
+    """The model's own outputs, computed without compiling a predict function.
+
+    Args:
+        model: A model of one output.
+        inputs: `(n, ...)`.
+        dtype: The type the model takes.
+
+    Returns:
+        Outputs `(n, ...)` in float32.
+    """
+    batches = (inputs[i : i + _BATCH].astype(dtype) for i in range(0, len(inputs), _BATCH))
+    outputs = (keras.tree.flatten(model(batch, training=False))[0] for batch in batches)
+    return np.concatenate(
+        [keras.ops.convert_to_numpy(keras.ops.cast(y, "float32")) for y in outputs]
+    )
+
+
+def _above(threshold: float, outputs: Array) -> Array:
+    return (outputs[..., 0] > threshold).astype(int)
+
+
+def _class_numbers(
+    labels: Array | None, classes: tuple[int, ...], outputs: tuple[int, ...]
+) -> Array | None:
+    if labels is None or labels.dtype.kind not in "buif":
+        return None
+    if labels.shape == outputs and outputs[-1] > 1:
+        one_hot = np.allclose(labels.sum(axis=-1), 1) and labels.min() >= 0
+        return labels.argmax(axis=-1) if one_hot else None
+    if labels.shape == (*classes, 1):
+        labels = labels[..., 0]
+    if labels.shape == classes and (labels == np.round(labels)).all():
+        return labels.astype(int)
+    return None
