@@ -107,6 +107,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         self.input_shape = tuple(int(side) for side in input_shape)
         self.task = task or ImageClassification(int(num_classes or 0))
         self.rescaling = rescaling
+        self._latest: tuple[Any, Network] | None = None
 
     @abc.abstractmethod
     def body(self, hp: keras_tuner.HyperParameters, x: Node) -> Node:
@@ -127,7 +128,11 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
     def network(self, values: Values) -> Network:
         """The network that plain decisions stand for; those left out take their defaults."""
-        return self.describe(Decisions(values))
+        # Costs and identity of a candidate are asked for one after the other.
+        asked = (tuple(sorted(values.items())), self.task, self.rescaling)
+        if self._latest is None or self._latest[0] != asked:
+            self._latest = asked, self.describe(Decisions(values))
+        return self._latest[1]
 
     def costs(self, values: Values) -> dict[str, float]:
         """What the network of these decisions costs: see `costs.costs`."""
@@ -136,6 +141,12 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
     def identity(self, values: Values) -> str:
         """Equal for decisions that lead to the same network."""
         return self.network(values).digest
+
+    def default(self) -> dict[str, Any]:
+        """The decisions that the space's author takes by default, active ones only."""
+        reader = Decisions({})
+        self.describe(reader)
+        return reader.values
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """Every decision of the space, conditional ones included, at its default."""

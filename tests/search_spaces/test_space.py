@@ -96,6 +96,16 @@ def test_costs_follow_from_plain_values(space):
     assert space.costs(without)["params"] == 1 * 3 + 3
 
 
+def test_the_default_has_active_decisions_only(space):
+    assert space.default() == {
+        "stage0/block": "conv",
+        "stage0/k": 1,
+        "stage1/block": "conv",
+        "stage1/k": 1,
+    }
+    assert Nested((8, 8, 1), 3).default() == {"outer": "none"}
+
+
 def test_the_reader_answers_as_keras_tuner_does():
     for values in assignments(Nested((8, 8, 1), 3)):
         hp = keras_tuner.HyperParameters()

@@ -1,0 +1,556 @@
+"""KerasTuner's oracle narrowed to one question: which candidate comes next?
+
+This module and `kerasnas/tuner.py` are the only ones that use private names of KerasTuner.
+"""
+
+from __future__ import annotations
+
+import abc
+import collections
+import json
+import math
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+from keras_tuner.engine.hyperparameters import HyperParameters
+from keras_tuner.engine.trial import Trial
+
+from kerasnas.journal import Event, Journal, write_atomically
+from kerasnas.limits import format_cost, parse_limits, violation
+from kerasnas.oracles.candidates import Candidates, Costs, Identity
+from kerasnas.oracles.decisions import Decisions, Values
+
+__all__ = ["SearchOracle"]
+
+_FORMAT = 1
+
+
+class SearchOracle(keras_tuner.Oracle, abc.ABC):
+    """Base of all oracles: proposes candidates, remembers everything, survives kills.
+
+    A subclass answers `suggest`. Around it this class keeps the promises that all oracles
+    share:
+
+    - No candidate is proposed twice, and none that breaks a limit. When nothing is left the
+      search stops; when there was nothing from the start, `create_trial` says why.
+    - Proposal `t` draws from a generator made of `(seed, t)`. So a search that was killed
+      and reopened continues as if nothing had happened.
+    - The journal, `<directory>/<project_name>/journal.jsonl`, is the truth: whatever
+      KerasTuner's own files hold, a search reopens with every trial that ended, and trials
+      that were open are run again first. `oracle.json` and `trial.json` are written for
+      tools that look at them, never read.
+    - A trial without a finite score is a failure: it is not proposed again, and `suggest`
+      does not see it.
+
+    The oracle works without a tuner too (`create_trial`, `update_trial`, `end_trial`); then
+    nothing is written.
+
+    Args:
+        objective: As in `keras_tuner.Oracle`; one objective only.
+        max_trials: Number of candidates to try at most, `None` for no bound. A search that
+            is reopened with more continues.
+        hyperparameters: The space, or parts of it, if it is not left to the tuner. Copied.
+        seed: Seeds every random choice. `None` draws fresh entropy, or takes the seed of the
+            search that is reopened; `0` is a seed.
+        costs: Costs of a candidate that are known without training, `costs(values)`.
+        limits: Upper bounds on those costs, such as `{"params": "50k", "flash": "128KB"}`.
+        identity: `identity(values)`, equal for candidates that are the same network. By
+            default all active values.
+        start_with: Candidates to try before any other, such as ones known to be good. Those
+            that break a limit, or are the same network as another, are passed over.
+        max_retries_per_trial: How often a trial that raised an exception is run again.
+        max_consecutive_failed_trials: The search gives up, with an error, after so many
+            failed trials in a row.
+        **kwargs: Passed on to `keras_tuner.Oracle`.
+
+    Attributes:
+        journal: The record of the search; `None` without a tuner.
+        rng: The generator of the proposal that `suggest` is asked for.
+
+    Raises:
+        ValueError: If several objectives are given, or the seed is negative.
+    """
+
+    trials: dict[str, Trial]
+    ongoing_trials: dict[str, Trial]
+    start_order: list[str]
+    end_order: list[str]
+    _retry_queue: list[str]
+    _run_times: collections.defaultdict[str, int]
+
+    def __init__(
+        self,
+        objective: Any = None,
+        max_trials: int | None = None,
+        *,
+        hyperparameters: HyperParameters | None = None,
+        seed: int | None = None,
+        costs: Costs | None = None,
+        limits: Mapping[str, float | int | str] | None = None,
+        identity: Identity | None = None,
+        start_with: Sequence[Values] = (),
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int = 10,
+        **kwargs: Any,
+    ):
+        if isinstance(objective, list | tuple):
+            raise ValueError(
+                "Several objectives cannot be optimised yet. "
+                f"Received: objective={objective!r}. Pass one, such as "
+                f"{objective[0] if objective else 'val_accuracy'!r}, and hold the others with "
+                "`limits` where they are costs."
+            )
+        if seed is not None and seed < 0:
+            raise ValueError(
+                f"A seed must not be negative. Received: seed={seed}. "
+                "Use 0 or more, or `None` for fresh entropy."
+            )
+        super().__init__(
+            objective=objective,
+            max_trials=max_trials,
+            hyperparameters=_share(hyperparameters) if hyperparameters is not None else None,
+            seed=1,  # a false seed would be replaced from the global generator
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+            **kwargs,
+        )
+        self.seed: int = secrets.randbits(32) if seed is None else int(seed)
+        self.costs = costs
+        self.limits = limits
+        self.identity = identity
+        self.start_with = start_with
+        self.journal: Journal | None = None
+        self.rng = np.random.default_rng(self.seed)
+        self._seed_is_free = seed is None
+        self._space_is_complete = False
+        self._opened = False
+        self._has_header = False
+        self._proposed: dict[str, Values] = {}
+        self._lock = threading.RLock()  # KerasTuner's own stays locked after an exception
+        self._candidates: tuple[object, Candidates] | None = None
+
+    # --- for subclasses -----------------------------------------------------------------
+
+    @abc.abstractmethod
+    def suggest(self, finished: Sequence[Trial]) -> Values | None:
+        """Pick the next candidate.
+
+        Args:
+            finished: Scored trials, oldest first.
+
+        Returns:
+            The hyperparameter values to try, or `None` when nothing new is left.
+        """
+
+    @property
+    def candidates(self) -> Candidates:
+        """What may be proposed: the space less broken limits and tried candidates."""
+        key = (len(self.hyperparameters.space), self.costs, self.limits, self.identity)
+        if self._candidates is None or self._candidates[0] != key:
+            space = Decisions(self.hyperparameters)
+            candidates = Candidates(space, self.costs, self.limits, self.identity)
+            for trial in self.trials.values():
+                candidates.exclude(self._proposed[trial.trial_id])
+                candidates.exclude(trial.hyperparameters.values)
+            self._candidates = key, candidates
+        return self._candidates[1]
+
+    @property
+    def running(self) -> list[Trial]:
+        """Trials that were proposed and have not ended, oldest first."""
+        ended = set(self.end_order)
+        return [trial for trial in self.trials.values() if trial.trial_id not in ended]
+
+    # --- what a tuner sets --------------------------------------------------------------
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Upper bounds on costs, in base units."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Mapping[str, float | int | str] | None) -> None:
+        self._limits = parse_limits(limits)
+
+    def _set_project_dir(self, directory: Any, project_name: Any) -> None:
+        if "://" in str(directory):
+            raise ValueError(
+                "A search is recorded in a local folder. "
+                f"Received: directory={str(directory)!r}. Use a local path and copy the "
+                "folder when the search has ended."
+            )
+        super()._set_project_dir(directory, project_name)
+        self.journal = Journal(Path(directory) / project_name / "journal.jsonl")
+        # Not opened yet: with `overwrite=True` the folder is deleted after this call.
+        self._opened = False
+        self._forget()
+
+    # --- KerasTuner's interface ---------------------------------------------------------
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        with self._lock:
+            self._begin()
+            if tuner_id in self.ongoing_trials:
+                return self.ongoing_trials[tuner_id]
+            self.tuner_ids.add(tuner_id)
+            if self._retry_queue:
+                trial = self.trials[self._retry_queue.pop(0)]
+                trial.status = "RUNNING"
+            else:
+                trial = self._next_trial()
+            if trial.status == "RUNNING":
+                self.ongoing_trials[tuner_id] = trial
+                self._save_trial(trial)
+                self.save()
+                self._display.on_trial_begin(trial)
+            elif trial.status == "STOPPED":
+                self.tuner_ids.discard(tuner_id)
+            return trial
+
+    def update_trial(
+        self, trial_id: str, metrics: Mapping[str, float], step: int = 0
+    ) -> Trial:
+        with self._lock:
+            self._check_objective_found(metrics)
+            trial = self.trials[trial_id]
+            for name, value in metrics.items():
+                if not trial.metrics.exists(name):
+                    ours = name == self.objective.name
+                    trial.metrics.register(name, self.objective.direction if ours else None)
+                # The tracker's own `update` warns about NaN on the way.
+                trial.metrics.metrics[name].update(float(value), step=step)
+            return trial
+
+    def end_trial(self, trial: Trial) -> None:
+        with self._lock:
+            ended, trial = trial, self.trials[trial.trial_id]
+            trial.hyperparameters = ended.hyperparameters
+            trial.status, trial.message = ended.status, ended.message
+            self.update_space(trial.hyperparameters)
+            _complete(trial.hyperparameters)
+            if trial.status == "COMPLETED":
+                self.score_trial(trial)
+            runs = self._run_times[trial.trial_id] + 1
+            if trial.status == "INVALID" and runs <= self.max_retries_per_trial:
+                self._record("retry", trial=trial.trial_id, message=trial.message)
+                self._queue(trial)
+            else:
+                if trial.status == "INVALID":
+                    trial.status = "FAILED"
+                self._record("ended", **_result(trial))
+                self.end_order.append(trial.trial_id)
+            self._run_times[trial.trial_id] = runs
+            self._exclude(trial.hyperparameters.values)
+            self._save_trial(trial)
+            self.save()
+            self._display.on_trial_end(trial)
+            # Last, because a chief that serves workers stops when nothing is ongoing.
+            for tuner_id, ongoing in list(self.ongoing_trials.items()):
+                if ongoing.trial_id == trial.trial_id:
+                    del self.ongoing_trials[tuner_id]
+            self._check_consecutive_failures()
+
+    def score_trial(self, trial: Trial) -> None:
+        """Score a trial by its best finite value of the objective, or call it invalid."""
+        name, sign = self.objective.name, -1 if self.objective.direction == "max" else 1
+        history = trial.metrics.get_history(name) if trial.metrics.exists(name) else []
+        finite = [(sign * float(o.mean()), o.step) for o in history if math.isfinite(o.mean())]
+        if finite:
+            signed, trial.best_step = min(finite)
+            trial.score = sign * signed
+            return
+        trial.status = "INVALID"
+        got = f"was {history[-1].mean()}" if history else "was not reported"
+        trial.message = trial.message or f"The objective {name!r} {got}."
+
+    def update_space(self, hyperparameters: HyperParameters) -> None:
+        with self._lock:
+            known = len(self.hyperparameters.space)
+            super().update_space(hyperparameters)
+            self._space_is_complete = True
+            added = self.hyperparameters.get_config()["space"][known:]
+            if added and self._has_header:
+                self._record("space", space=added)
+
+    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
+        """Return the best completed trials, best first; failed ones are never among them."""
+        with self._lock:
+            self._open()
+            completed = [
+                trial for trial in self.trials.values() if trial.status == "COMPLETED"
+            ]
+            best_is_large = self.objective.direction == "max"
+            completed.sort(key=lambda trial: trial.score, reverse=best_is_large)
+            return completed[:num_trials]
+
+    def remaining_trials(self) -> int | None:
+        with self._lock:
+            self._open()
+            return None if self.max_trials is None else self.max_trials - len(self.trials)
+
+    def save(self) -> None:
+        if self.journal is not None:
+            with self._lock:
+                self._begin()
+                state = json.dumps(self.get_state())
+                write_atomically(self.journal.path.with_name("oracle.json"), state)
+
+    def reload(self) -> None:
+        """Read the search in the project's folder again, from its journal."""
+        with self._lock:
+            self._opened = False
+            self._open()
+
+    # --- proposals ----------------------------------------------------------------------
+
+    def _propose(self) -> Values | None:
+        """Ask `suggest`, and hold its answer to what this class promises."""
+        self.rng = np.random.default_rng((self.seed, len(self.trials)))
+        finished = [self.trials[trial_id] for trial_id in self.end_order]
+        values = next((dict(v) for v in self.start_with if self.candidates.admits(v)), None)
+        if values is None:
+            values = self.suggest([trial for trial in finished if trial.status == "COMPLETED"])
+        if values is None:
+            self._explain_if_never_possible()
+        elif not self.candidates.admits(values):
+            raise RuntimeError(
+                "`suggest` must return a candidate that is new and keeps the limits. "
+                f"Received: {values} from {type(self).__name__}. "
+                "Choose from `self.candidates`."
+            )
+        return values
+
+    def _next_trial(self) -> Trial:
+        trial_id = f"{len(self.trials):04d}"  # not as wide as `max_trials`, which may grow
+        over = self.max_trials is not None and len(self.trials) >= self.max_trials
+        values = None if over else self._propose()
+        if values is None:
+            # A space that is only seen while a trial runs may yet turn out to be larger.
+            unseen = not over and not self.hyperparameters.space and self.ongoing_trials
+            return Trial(self.get_space(), trial_id, "IDLE" if unseen else "STOPPED")
+        trial = Trial(_share(self.hyperparameters, values), trial_id, "RUNNING")
+        costs = self.candidates.costs(values)
+        self._record("created", trial=trial_id, values=values, costs=costs)
+        self._add(trial)
+        return trial
+
+    def _explain_if_never_possible(self) -> None:
+        """Raise if no candidate at all keeps the limits; used up by trials is no error."""
+        if self.trials or not self.limits:
+            return
+        nearest = self.candidates.costs(self.candidates.nearest(self.rng))
+        if violation(nearest, self.limits) > 0.0:
+            described = ", ".join(
+                f"{name}={format_cost(name, nearest[name])} (limit {format_cost(name, bound)})"
+                for name, bound in self.limits.items()
+            )
+            raise ValueError(
+                "No candidate of this space keeps the limits. "
+                f"Received: limits={self.limits}; the nearest candidate found has {described}"
+                ". Raise the limits or take a space with smaller networks."
+            )
+
+    def _check_consecutive_failures(self) -> None:
+        failed = self.max_consecutive_failed_trials
+        last = [self.trials[trial_id] for trial_id in self.end_order[-failed:]]
+        if len(last) == failed and all(trial.status == "FAILED" for trial in last):
+            raise RuntimeError(
+                f"The last {failed} trials failed, so the search gives up. "
+                f"Received, at the last of them: {last[-1].message or 'no message'}\n"
+                "Mend the cause and start again to continue, or raise "
+                "`max_consecutive_failed_trials`."
+            )
+
+    # --- memory and journal -------------------------------------------------------------
+
+    def _add(self, trial: Trial) -> None:
+        self.trials[trial.trial_id] = trial
+        self.start_order.append(trial.trial_id)
+        self._proposed[trial.trial_id] = dict(trial.hyperparameters.values)
+        self._exclude(trial.hyperparameters.values)
+
+    def _exclude(self, values: Values) -> None:
+        if self._candidates is not None:
+            self._candidates[1].exclude(values)
+
+    def _forget(self) -> None:
+        """Empty the memory before it is filled from a journal."""
+        self.trials, self.ongoing_trials, self._proposed = {}, {}, {}
+        self.start_order, self.end_order, self._retry_queue = [], [], []
+        self._run_times = collections.defaultdict(int)
+        self._candidates = None
+
+    def _queue(self, trial: Trial) -> None:
+        # A fresh tracker: KerasTuner ignores the result of a run whose metrics exist already.
+        trial.metrics = type(trial.metrics)()
+        trial.score, trial.best_step, trial.message = None, 0, None
+        self._retry_queue.append(trial.trial_id)
+
+    def _record(self, kind: str, **facts: Any) -> None:
+        if self.journal is not None:
+            self.journal.append({"event": kind, **facts})
+
+    def _save_trial(self, trial: Trial) -> None:
+        if self.journal is not None:
+            folder = self.journal.path.parent / f"trial_{trial.trial_id}"
+            write_atomically(folder / "trial.json", json.dumps(trial.get_state()))
+
+    def _begin(self) -> None:
+        """Open the search; if there is none yet, start its journal."""
+        self._space_is_complete = True
+        if not self._open():
+            self._record("search", **self._header())
+            self._has_header = True
+
+    def _open(self) -> bool:
+        """Read what the folder holds, once. Return whether there is a search in it."""
+        if not self._opened:
+            events = self.journal.read() if self.journal is not None else []
+            header = next((event for event in events if event.get("event") == "search"), None)
+            self._check_same_search(header)
+            if header is not None:
+                self._replay(header, events)
+            self._has_header = header is not None
+            self._opened = True
+        return self._has_header
+
+    def _header(self) -> Event:
+        """What makes this search itself."""
+        return {
+            "format": _FORMAT,
+            "oracle": type(self).__name__,
+            "objective": self.objective.name,
+            "direction": self.objective.direction,
+            "seed": self.seed,
+            "space": self.hyperparameters.get_config()["space"],
+        }
+
+    def _check_same_search(self, header: Event | None) -> None:
+        if self.journal is None:
+            return
+        folder = self.journal.path.parent
+        if header is None:
+            if (folder / "oracle.json").exists():
+                raise _another_search(folder, "a search of KerasTuner, without a journal", "")
+            return
+        ours = self._header()
+        names = ["format", "oracle", "objective", "direction"]
+        if not self._seed_is_free:
+            names.append("seed")
+        there = [
+            f"{name}={header.get(name)}" for name in names if header.get(name) != ours[name]
+        ]
+        here = [f"{name}={ours[name]}" for name in names if header.get(name) != ours[name]]
+        theirs, mine = _described(header["space"]), _described(ours["space"])
+        if (lost := theirs - mine) and self._space_is_complete:
+            there.append(f"decisions {_names(lost)}")
+        if added := mine - theirs:
+            here.append(f"decisions {_names(added)}")
+        if there or here:
+            raise _another_search(folder, ", ".join(there), ", ".join(here))
+
+    def _replay(self, header: Event, events: Sequence[Event]) -> None:
+        """Take over the state that the journal records; skip events of other writers."""
+        self.seed, self._seed_is_free = header["seed"], False
+        self.hyperparameters = _space(header["space"])
+        self._forget()
+        for event in events:
+            match event.get("event"):
+                case "space":
+                    self.hyperparameters.merge(_space(event["space"]))
+                case "created":
+                    self._replay_created(event)
+                case "retry":
+                    self._run_times[event["trial"]] += 1
+                case "ended":
+                    self._replay_ended(event)
+        _complete(self.hyperparameters)
+        for trial in self.running:
+            trial.hyperparameters = _share(self.hyperparameters, trial.hyperparameters.values)
+            _complete(trial.hyperparameters)
+            self._retry_queue.append(trial.trial_id)
+
+    def _replay_created(self, event: Event) -> None:
+        if event["trial"] in self.trials:
+            raise ValueError(
+                "The journal records a trial twice, as when two programs run one search. "
+                f"Received: trial {event['trial']}. Run one program at a time, and start over "
+                "with `overwrite=True` or another `project_name`."
+            )
+        hyperparameters = _share(self.hyperparameters, event["values"])
+        self._add(Trial(hyperparameters, trial_id=event["trial"], status="RUNNING"))
+
+    def _replay_ended(self, event: Event) -> None:
+        trial = self.trials[event["trial"]]
+        trial.hyperparameters = _share(self.hyperparameters, event["values"])
+        trial.status, trial.message = event["status"], event["message"]
+        trial.score, trial.best_step = event["score"], event["best_step"]
+        trial.metrics = type(trial.metrics).from_config(event["metrics"])
+        self._run_times[trial.trial_id] += 1
+        self.end_order.append(trial.trial_id)
+
+
+def _share(hyperparameters: HyperParameters, values: Values | None = None) -> HyperParameters:
+    """Copy a space for a trial: lists of its own, the same hyperparameters (never changed).
+
+    KerasTuner's `copy` goes through the configuration of every hyperparameter.
+    """
+    shared = HyperParameters()
+    shared._space = list(hyperparameters.space)
+    for name, alternatives in hyperparameters._hps.items():
+        shared._hps[name] = list(alternatives)
+    shared.values = dict(hyperparameters.values if values is None else values)
+    return shared
+
+
+def _complete(hyperparameters: HyperParameters) -> None:
+    """Keep the active values only, and fill gaps with defaults.
+
+    KerasTuner's `ensure_active_values` fills them from the global random generator.
+    """
+    values: Values = {}
+    known = -1
+    while len(values) > known:  # once, and again if a parent comes after its child
+        known = len(values)
+        for hp in hyperparameters.space:
+            if hp.name not in values and all(c.is_active(values) for c in hp.conditions):
+                values[hp.name] = hyperparameters.values.get(hp.name, hp.default)
+    hyperparameters.values = values
+
+
+def _result(trial: Trial) -> Event:
+    return {
+        "trial": trial.trial_id,
+        "status": trial.status,
+        "score": trial.score,
+        "best_step": trial.best_step,
+        "metrics": trial.metrics.get_config(),
+        "message": trial.message,
+        "values": trial.hyperparameters.values,
+    }
+
+
+def _space(config: Sequence[Mapping[str, Any]]) -> HyperParameters:
+    # KerasTuner changes the configuration that it reads.
+    return HyperParameters.from_config({"space": json.loads(json.dumps(config)), "values": {}})
+
+
+def _described(space: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {json.dumps(hp, sort_keys=True) for hp in space}
+
+
+def _names(described: set[str]) -> list[str]:
+    return sorted({json.loads(hp)["config"]["name"] for hp in described})
+
+
+def _another_search(folder: Path, there: str, here: str) -> ValueError:
+    return ValueError(
+        f"This folder holds another search. Received: {folder} with {there or 'less'}; "
+        f"this search has {here or 'none of that'}. Choose another `project_name`, or pass "
+        "`overwrite=True` to replace the old search."
+    )

@@ -1,0 +1,395 @@
+"""The promises of `SearchOracle` that do not depend on the method."""
+
+import json
+
+import keras_tuner
+import numpy as np
+import pytest
+
+from kerasnas.journal import Journal
+from kerasnas.oracles._oracle import SearchOracle
+from kerasnas.oracles.random_search import RandomSearch
+from kerasnas.testing import bits, choices, conditional, end, options, play, resume, rough
+
+
+class Scripted(SearchOracle):
+    """Proposes what it is given and keeps what it was shown."""
+
+    def __init__(self, *args, script, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.script = iter(script)
+        self.shown = []
+
+    def suggest(self, finished):
+        self.shown.append([trial.score for trial in finished])
+        return next(self.script, None)
+
+
+def all_bits(count):
+    return [{f"d{i}": f"option{n >> i & 1}" for i in range(count)} for n in range(2**count)]
+
+
+def make(folder=None, space=None, **kwargs):
+    space = conditional() if space is None else space
+    oracle = RandomSearch(
+        "loss", hyperparameters=space, **{"seed": 0, "max_trials": 6, **kwargs}
+    )
+    oracle.verbose = 0
+    return oracle if folder is None else resume(oracle, folder)
+
+
+def fail(oracle, trial, status="INVALID", message="out of memory"):
+    trial.status, trial.message = status, message
+    oracle.end_trial(trial)
+
+
+def journal_of(folder):
+    return folder / "search" / "journal.jsonl"
+
+
+class TestSuggest:
+    def test_it_is_shown_scored_trials_only_oldest_first(self):
+        oracle = Scripted("loss", script=all_bits(3), hyperparameters=bits(3))
+        scores = iter([3.0, float("nan"), 1.0, float("inf"), 2.0])
+        play(oracle, lambda _: next(scores), count=5)
+        oracle.create_trial("tuner0")
+        assert oracle.shown[-1] == [3.0, 1.0, 2.0]
+
+    def test_a_repeat_is_refused(self):
+        oracle = Scripted("loss", script=all_bits(1) * 2, hyperparameters=bits(1))
+        with pytest.raises(
+            RuntimeError, match="`suggest` must return a candidate that is new"
+        ):
+            play(oracle, options)
+        assert len(oracle.trials) == 2
+
+    def test_a_candidate_over_a_limit_is_refused(self):
+        oracle = Scripted(
+            "loss",
+            script=reversed(all_bits(2)),
+            hyperparameters=bits(2),
+            costs=lambda values: {"params": options(values)},
+            limits={"params": 1},
+        )
+        with pytest.raises(RuntimeError, match="keeps the limits"):
+            oracle.create_trial("tuner0")
+
+    def test_none_is_a_clean_stop(self):
+        oracle = Scripted("loss", script=[], hyperparameters=bits(2))
+        assert oracle.create_trial("tuner0").status == "STOPPED"
+        assert not oracle.tuner_ids
+
+    def test_a_second_worker_waits_while_the_space_is_unseen(self):
+        oracle = RandomSearch("loss", 5, seed=0)
+        oracle.verbose = 0
+        first = oracle.create_trial("tuner0")
+        assert oracle.create_trial("tuner1").status == "IDLE"
+        first.hyperparameters.Choice("d0", ["option0", "option1"])
+        end(oracle, first, 1.0)
+        second = oracle.create_trial("tuner1")
+        assert second.hyperparameters.values == {"d0": "option1"}
+
+
+class TestArguments:
+    def test_several_objectives_are_not_possible_yet(self):
+        with pytest.raises(ValueError, match="Several objectives cannot be optimised yet"):
+            RandomSearch(["val_accuracy", "val_loss"])
+
+    def test_a_negative_seed_is_refused(self):
+        with pytest.raises(ValueError, match="Received: seed=-1"):
+            make(seed=-1)
+
+    def test_limits_have_units_and_may_be_set_later(self):
+        oracle = make(limits={"flash": "2KB"})
+        assert oracle.limits == {"flash": 2048}
+        oracle.limits = {"params": "3k"}
+        assert oracle.limits == {"params": 3000}
+
+    def test_costs_and_limits_set_before_the_first_trial_count(self):
+        oracle = make(space=bits(6))
+        oracle.costs = lambda values: {"params": options(values)}
+        oracle.limits = {"params": 2}
+        assert max(map(options, play(oracle, options))) <= 2
+
+    def test_the_callers_space_stays_as_it_is(self):
+        space = bits(2)
+        oracle = make(space=space)
+        oracle.update_space(choices(2, 2, 2))
+        assert [hp.name for hp in space.space] == ["d0", "d1"]
+
+    def test_a_remote_folder_is_refused(self):
+        with pytest.raises(ValueError, match="local folder"):
+            make()._set_project_dir("gs://bucket", "search")
+
+
+class TestScores:
+    def test_the_best_finite_epoch_counts(self):
+        oracle = make()
+        trial = oracle.create_trial("tuner0")
+        for step, loss in enumerate([3.0, 1.0, float("nan"), 2.0, float("-inf")]):
+            oracle.update_trial(trial.trial_id, {"loss": loss, "other": 1.0}, step=step)
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        assert (trial.score, trial.best_step) == (1.0, 1)
+
+    def test_executions_are_averaged(self):
+        oracle = make()
+        trial = oracle.create_trial("tuner0")
+        oracle.update_trial(trial.trial_id, {"loss": 1.0})
+        oracle.update_trial(trial.trial_id, {"loss": 2.0})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        assert trial.score == 1.5
+
+    def test_a_trial_without_the_objective_fails_with_that_message(self):
+        oracle = make()
+        trial = oracle.create_trial("tuner0")
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        assert trial.status == "FAILED"
+        assert trial.message == "The objective 'loss' was not reported."
+
+    def test_a_report_without_the_objective_is_refused(self):
+        oracle = make()
+        trial = oracle.create_trial("tuner0")
+        with pytest.raises(ValueError, match="Objective value missing"):
+            oracle.update_trial(trial.trial_id, {"accuracy": 1.0})
+
+    def test_failed_trials_are_never_the_best(self):
+        oracle = make()
+        fail(oracle, oracle.create_trial("tuner0"))
+        assert oracle.get_best_trials() == []
+        end(oracle, oracle.create_trial("tuner0"), 1.0)
+        assert [trial.trial_id for trial in oracle.get_best_trials(5)] == ["0001"]
+
+
+class TestFailures:
+    def test_the_message_is_kept(self, tmp_path):
+        oracle = make(tmp_path)
+        fail(oracle, oracle.create_trial("tuner0"), message="out of memory")
+        again = make(tmp_path)
+        again.reload()
+        assert (again.trials["0000"].status, again.trials["0000"].message) == (
+            "FAILED",
+            "out of memory",
+        )
+
+    def test_a_retry_runs_the_same_values_and_its_score_counts(self):
+        oracle = make(max_retries_per_trial=1)
+        first = oracle.create_trial("tuner0")
+        end(oracle, first, float("nan"))
+        again = oracle.create_trial("tuner0")
+        assert again is first
+        assert not again.metrics.exists("loss")  # else KerasTuner would ignore the new result
+        end(oracle, again, 2.0)
+        assert (first.status, first.score, first.message) == ("COMPLETED", 2.0, None)
+
+    def test_retries_are_counted_over_a_kill(self, tmp_path):
+        oracle = make(tmp_path, max_retries_per_trial=1)
+        fail(oracle, oracle.create_trial("tuner0"))
+        oracle = make(tmp_path, max_retries_per_trial=1)
+        trial = oracle.create_trial("tuner0")
+        fail(oracle, trial)
+        assert (trial.trial_id, trial.status) == ("0000", "FAILED")
+
+    def test_a_trial_that_cannot_work_is_not_run_again(self):
+        oracle = make(max_retries_per_trial=3)
+        trial = oracle.create_trial("tuner0")
+        fail(oracle, trial, status="FAILED")
+        assert oracle.create_trial("tuner0") is not trial
+
+    def test_ten_in_a_row_end_the_search_and_it_can_continue(self, tmp_path):
+        oracle = make(tmp_path, max_trials=20)
+        end(oracle, oracle.create_trial("tuner0"), 1.0)
+        for _ in range(9):
+            fail(oracle, oracle.create_trial("tuner0"))
+        with pytest.raises(RuntimeError, match=r"last 10 trials failed.*out of memory"):
+            fail(oracle, oracle.create_trial("tuner0"))
+        oracle = make(tmp_path, max_trials=20)
+        end(oracle, oracle.create_trial("tuner0"), 1.0)
+        assert len(oracle.end_order) == 12
+
+
+class TestJournal:
+    def test_without_a_tuner_nothing_is_written(self):
+        oracle = make()
+        assert oracle.journal is None
+        assert len(play(oracle, rough)) == 6
+
+    def test_every_event_is_recorded_when_it_happens(self, tmp_path):
+        oracle = make(tmp_path, costs=lambda values: {"params": 3.0})
+        trial = oracle.create_trial("tuner0")
+        header, created = Journal(journal_of(tmp_path)).read()
+        assert (header["event"], header["oracle"], header["seed"]) == (
+            "search",
+            "RandomSearch",
+            0,
+        )
+        assert (header["objective"], header["direction"]) == ("loss", "min")
+        assert created["values"] == trial.hyperparameters.values
+        assert created["costs"] == {"params": 3.0}
+        end(oracle, trial, 0.5)
+        *_, ended = Journal(journal_of(tmp_path)).read()
+        assert (ended["event"], ended["trial"], ended["score"]) == ("ended", "0000", 0.5)
+
+    @pytest.mark.parametrize("fraction", np.linspace(0, 1, 24))
+    def test_cut_anywhere_it_gives_the_uninterrupted_search(self, tmp_path, fraction):
+        uninterrupted = play(make(tmp_path), rough)
+        whole = journal_of(tmp_path).read_bytes()
+        journal_of(tmp_path).write_bytes(whole[: int(fraction * len(whole))])
+        (tmp_path / "search" / "oracle.json").unlink()
+        events = Journal(journal_of(tmp_path)).read()
+        kept = [event["trial"] for event in events if event["event"] == "ended"]
+        oracle = make(tmp_path)
+        assert play(oracle, rough) == uninterrupted[len(kept) :]
+        assert list(oracle.trials) == sorted(oracle.trials)
+        assert [
+            trial.hyperparameters.values for trial in oracle.trials.values()
+        ] == uninterrupted
+
+    def test_keras_tuners_files_are_written_and_never_read(self, tmp_path):
+        play(make(tmp_path), rough, count=3)
+        folder = tmp_path / "search"
+        state = json.loads((folder / "oracle.json").read_text())
+        assert state["end_order"] == ["0000", "0001", "0002"]
+        assert (
+            json.loads((folder / "trial_0002" / "trial.json").read_text())["score"] is not None
+        )
+        (folder / "oracle.json").write_text("")
+        (folder / "trial_0002" / "trial.json").unlink()
+        assert len(play(make(tmp_path), rough)) == 3
+
+    def test_open_trials_are_run_again_first_with_their_values(self, tmp_path):
+        oracle = make(tmp_path)
+        opened = [oracle.create_trial(f"tuner{worker}") for worker in range(3)]
+        end(oracle, opened[1], 1.0)
+        oracle = make(tmp_path)
+        again = [oracle.create_trial("tuner9") for _ in range(1)]
+        again.append(oracle.create_trial("tuner8"))
+        assert [trial.trial_id for trial in again] == ["0000", "0002"]
+        assert again[1].hyperparameters.values == opened[2].hyperparameters.values
+
+    def test_metrics_come_back(self, tmp_path):
+        oracle = make(tmp_path)
+        trial = oracle.create_trial("tuner0")
+        oracle.update_trial(trial.trial_id, {"loss": 1.0, "val_accuracy": 0.25}, step=3)
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        again = make(tmp_path)
+        (best,) = again.get_best_trials()
+        assert (best.score, best.best_step) == (1.0, 3)
+        assert best.metrics.get_best_value("val_accuracy") == 0.25
+
+    def test_decisions_seen_late_come_back(self, tmp_path):
+        def run(oracle, count):
+            for _ in range(count):
+                trial = oracle.create_trial("tuner0")
+                trial.hyperparameters.Choice("late", ["option0", "option1", "option2"])
+                end(oracle, trial, options(trial.hyperparameters.values))
+            return [trial.hyperparameters.values for trial in oracle.trials.values()]
+
+        uninterrupted = run(make(space=bits(3)), 6)
+        run(make(tmp_path, space=bits(3)), 2)
+        killed = make(tmp_path, space=bits(3))
+        killed.create_trial("tuner0")
+        assert run(make(tmp_path, space=bits(3)), 4) == uninterrupted
+
+    def test_a_decision_seen_in_an_open_trial_has_its_default_again(self, tmp_path):
+        oracle = make(tmp_path, space=bits(2))
+        one, two = (oracle.create_trial(f"tuner{worker}") for worker in range(2))
+        one.hyperparameters.Choice("late", ["option0", "option1"])
+        end(oracle, one, 1.0)
+        again = make(tmp_path, space=bits(2)).create_trial("tuner0")
+        assert again.hyperparameters.values == {
+            **two.hyperparameters.values,
+            "late": "option0",
+        }
+
+    def test_events_of_others_are_skipped_and_kept(self, tmp_path):
+        oracle = make(tmp_path)
+        oracle.journal.append({"event": "session", "settings": {"epochs": 3}})
+        play(oracle, rough, count=2)
+        oracle.journal.append({"event": "finished"})
+        assert len(play(make(tmp_path), rough)) == 4
+        assert Journal(journal_of(tmp_path)).read()[0]["settings"] == {"epochs": 3}
+
+    def test_without_a_seed_the_recorded_one_is_taken(self, tmp_path):
+        first = make(tmp_path, seed=None)
+        play(first, rough, count=2)
+        again = make(tmp_path, seed=None)
+        assert len(play(again, rough)) == 4
+        assert again.seed == first.seed
+
+    def test_a_trial_that_is_recorded_twice_is_an_error(self, tmp_path):
+        oracle = make(tmp_path)
+        trial = oracle.create_trial("tuner0")
+        oracle.journal.append({"event": "created", "trial": "0000", "values": {}})
+        with pytest.raises(ValueError, match=f"Received: trial {trial.trial_id}"):
+            make(tmp_path).reload()
+
+
+class TestAnotherSearch:
+    @pytest.mark.parametrize(
+        ("other", "named"),
+        [
+            ({"seed": 7}, "with seed=0; this search has seed=7"),
+            (
+                {"space": bits(3)},
+                r"decisions \['block0/kind'.*this search has decisions \['d0'",
+            ),
+        ],
+    )
+    def test_it_is_refused_and_both_are_named(self, tmp_path, other, named):
+        play(make(tmp_path), rough, count=1)
+        with pytest.raises(ValueError, match=f"holds another search.*{named}.*overwrite=True"):
+            make(tmp_path, **other).create_trial("tuner0")
+
+    def test_another_class_or_objective_is_refused(self, tmp_path):
+        play(make(tmp_path), rough, count=1)
+        scripted = Scripted("loss", script=[], hyperparameters=conditional())
+        with pytest.raises(ValueError, match=r"oracle=RandomSearch; .* oracle=Scripted"):
+            resume(scripted, tmp_path).reload()
+        accuracy = RandomSearch("val_accuracy", hyperparameters=conditional())
+        with pytest.raises(ValueError, match=r"objective=loss.*objective=val_accuracy"):
+            resume(accuracy, tmp_path).reload()
+
+    def test_a_search_of_keras_tuner_is_refused(self, tmp_path):
+        (tmp_path / "search").mkdir()
+        (tmp_path / "search" / "oracle.json").write_text("{}")
+        with pytest.raises(ValueError, match="a search of KerasTuner"):
+            make(tmp_path).reload()
+
+    def test_it_is_replaced_by_overwriting(self, tmp_path):
+        class Plain(keras_tuner.Tuner):
+            def run_trial(self, trial):
+                return rough(trial.hyperparameters.values)
+
+        for seed in (0, 1):
+            oracle = make(seed=seed)
+            place = {"directory": str(tmp_path), "project_name": "search", "overwrite": True}
+            Plain(oracle=oracle, **place).search()
+            assert len(oracle.trials) == 6
+        seeds = [e["seed"] for e in Journal(journal_of(tmp_path)).read() if "seed" in e]
+        assert seeds == [1]
+
+
+def test_a_long_search_costs_no_more_per_trial():
+    # 2,000 trials: quadratic bookkeeping or KerasTuner's copies would take minutes.
+    space = choices(*[4] * 20)
+    assert len(play(make(space=space, max_trials=2000), options)) == 2000
+
+
+def test_given_candidates_come_first_and_what_cannot_be_is_passed_over():
+    over, twice, fine = (
+        {"d0": "option1", "d1": "option1"},
+        *[{"d0": "option0", "d1": "option1"}] * 2,
+    )
+    oracle = make(
+        space=bits(2),
+        start_with=[over, fine, twice],
+        costs=lambda values: {"params": sum(value == "option1" for value in values.values())},
+        limits={"params": 1},
+    )
+    first, second = play(oracle, lambda _: 1.0, count=2)
+    assert first == fine
+    assert second not in (over, fine)
