@@ -77,10 +77,12 @@ class MobileNet(SearchSpace):
         side = min(self.input_shape[:2])
         halvings = max(1, round(math.log2(side / 5)))
         self._stem_stride = 2 if side >= 64 else 1
+        self._coarse = side >= 16  # pixels: from here on halving at once costs little accuracy
         self.num_stages = min(halvings + 2 - self._stem_stride, len(_CHANNELS))
 
     def body(self, hp: keras_tuner.HyperParameters, x: Node) -> Node:
-        stride = hp.Choice("stem/stride", [self._stem_stride, 2 * self._stem_stride])
+        strides = [self._stem_stride, 2 * self._stem_stride]
+        stride = hp.Choice("stem/stride", strides, default=strides[self._coarse])
         filters = hp.Choice("stem/filters", [8, 16, 24], default=16)
         # A kernel of 3 would step over pixels at a stride of 4.
         x = conv(x, filters, kernel=3 if stride < 4 else 7, stride=stride)

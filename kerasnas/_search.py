@@ -1,0 +1,408 @@
+"""`search()`: a data set in, a trained model out; `open_search()`: its result again."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import difflib
+import inspect
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+
+import search_spaces
+from kerasnas.budget import Budget
+from kerasnas.data import Data, load
+from kerasnas.limits import format_cost, parse_duration, parse_limits, violation
+from kerasnas.oracles._oracle import SearchOracle
+from kerasnas.oracles.candidates import smallest
+from kerasnas.oracles.gaussian_process import GaussianProcess
+from kerasnas.oracles.random_search import RandomSearch
+from kerasnas.result import JOURNAL, SearchResult
+from kerasnas.session import Session
+from search_spaces.space import SearchSpace
+from search_spaces.task import ImageClassification
+
+__all__ = ["open_search", "search"]
+
+_STRATEGIES = {"bayesian": GaussianProcess, "random": RandomSearch}
+_LATER = (
+    *("local", "evolution", "nsga2", "reinforce", "qlearning", "predictor", "hyperband"),
+    *("asha", "darts", "snas", "gdas", "enas", "single_path", "auto"),
+)
+_MAX_TRIALS = 30
+_LARGE_IMAGE = 64  # pixels a side, from which a GPU's float16 units make a difference
+
+
+def search(
+    train_data: Any,
+    validation_data: Any = None,
+    *,
+    space: Any = "mobilenet",
+    strategy: Any = "bayesian",
+    objective: Any = None,
+    limits: Mapping[str, float | int | str] | None = None,
+    device: Any = None,
+    max_trials: int | None = None,
+    max_time: float | str | None = None,
+    epochs: int | None = None,
+    image_size: tuple[int, int] | None = None,
+    validation_split: float = 0.2,
+    steps: int | None = None,
+    class_names: Sequence[str] | None = None,
+    class_weight: str | None = None,
+    workers: int = 0,
+    directory: str | os.PathLike[str] = "searches",
+    project_name: str = "search",
+    overwrite: bool = False,
+    seed: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int = 1,
+) -> keras.Model:
+    """Search an architecture for a data set and return it, trained.
+
+    Candidates are proposed one after another, trained shortly and scored on a validation
+    part; the best few are trained fully and quantized, the best int8 score wins, and the
+    winner is trained once more on all examples. A network over a limit is never built.
+
+    Everything found is kept in `directory/project_name`. The same call continues a search
+    that was interrupted, by Ctrl-C or by force; Ctrl-C returns the best model so far.
+
+    Args:
+        train_data: Labelled images: a `tf.data.Dataset`, batched or not, of `(x, y)`,
+            `(x, y, sample_weight)` or TFDS' dictionaries, such as
+            `keras.utils.image_dataset_from_directory` makes; or a tuple of arrays. Integer
+            or one-hot labels. uint8 images are divided by 255, others are standardised,
+            both inside the model.
+        validation_data: Likewise; candidates are compared on it. `None` splits a fixed,
+            stratified part off.
+        space: `"mobilenet"`, a `SearchSpace` (an instance, or a class to be made for the
+            data), or any `keras_tuner.HyperModel` or build function.
+        strategy: `"bayesian"`, `"random"`, or any `keras_tuner.Oracle`, which then brings
+            its own objective, seed and number of trials.
+        objective: As in KerasTuner, e.g. `"val_accuracy"` (the default) or `"val_loss"`.
+        limits: Upper bounds, e.g. `{"params": "50k", "macs": "10M", "flash": "128KB"}`;
+            `flash` is the size of the int8 `.tflite` file and is checked on the file itself.
+        device: Not yet; use `limits`.
+        max_trials: Candidates to train at most; 30 unless there is a `max_time`. More find
+            better networks.
+        max_time: Time for everything to the last file, in seconds or as `"20m"`, `"2h"`.
+            Under half of it goes to candidates, the rest to training the best.
+        epochs: Epochs of every training. `None` is automatic: short looks at candidates,
+            full training for the best few.
+        image_size: `(height, width)` to resize images to; needed when they vary.
+        validation_split: Share of the examples that is split off without `validation_data`.
+        steps: Batches (examples, if not batched) to read of a data set without end.
+        class_names: Names of the classes; taken from the data set where it has them.
+        class_weight: `"balanced"` weighs classes alike however many examples they have.
+        workers: Not yet; 0 trains in this process.
+        directory: Folder of searches.
+        project_name: Name of this search's folder in it.
+        overwrite: Whether to start over where the folder holds a search; `False` continues.
+        seed: Seeds the split, the proposals and the trainings.
+        callbacks: Keras callbacks for every training; must be deep-copyable.
+        verbose: 0 is silent; 1 shows progress.
+
+    Returns:
+        The best network found, a compiled, trained `keras.Model` of stock layers that maps
+        raw images to logits. `model.save()` needs nothing of this library to be loaded.
+
+    Raises:
+        ValueError: If anything asked for is unknown or impossible, before any training.
+        TypeError: If the data are of no known kind, likewise.
+        RuntimeError: If no candidate could be trained, or none keeps the limits as a file.
+        KeyboardInterrupt: If interrupted before the first trial is complete.
+
+    Example:
+
+    ```python
+    model = kerasnas.search(train_ds, limits={"flash": "128KB"}, max_time="20m")
+    report = tflite_export.export(model, "model.tflite", calibration=train_ds)
+    ```
+    """
+    bounds = parse_limits(limits)
+    seconds = parse_duration(max_time)
+    _check(strategy, device, workers, class_weight, max_trials, epochs)
+    _check_space(space)
+    if max_trials is None and seconds is None:
+        max_trials = _MAX_TRIALS
+    oracle = _oracle(strategy, objective, max_trials, bounds, seed)
+    folder = _writable(Path(directory), project_name)
+    _let_gpu_memory_grow()
+    data = load(
+        train_data,
+        validation_data,
+        validation_split=validation_split,
+        image_size=image_size,
+        steps=steps,
+        class_names=class_names,
+        seed=seed,
+    )
+    hypermodel = _for_data(space, data)
+    if isinstance(hypermodel, SearchSpace):
+        _check_reachable(hypermodel, bounds)
+        if isinstance(oracle, SearchOracle) and not oracle.start_with:
+            # A safe start: if time allows for one look only, it is at no random network.
+            oracle.start_with = [hypermodel.default()]
+    settings = {
+        "space": type(hypermodel).__name__,
+        "limits": bounds,
+        "epochs": epochs,
+        "class_weight": class_weight,
+        "seed": seed,
+        "input_shape": list(data.input_shape),
+        "num_classes": data.num_classes,
+        "class_names": data.class_names,
+        "data": _fingerprint(data),
+    }
+    budgeted = {"max_trials": max_trials, "max_time": seconds}
+    spent = 0.0
+    if not overwrite and (folder / JOURNAL).exists():
+        earlier = SearchResult(folder)
+        _check_same_search(earlier, settings)
+        if earlier.winner is not None and earlier.budgeted == budgeted:
+            return earlier.best_model()
+        spent = earlier.spent()
+    return Session(
+        space=hypermodel,
+        oracle=oracle,
+        data=data,
+        limits=bounds,
+        budget=Budget(seconds, spent),
+        epochs=epochs,
+        recipe={
+            "balance": class_weight is not None,
+            "mixed_precision": _mixed_precision_pays(data),
+            "seed": seed,
+        },
+        folder=folder,
+        settings=settings,
+        budgeted=budgeted,
+        overwrite=overwrite,
+        callbacks=callbacks,
+        verbose=verbose,
+    ).run()
+
+
+def open_search(
+    directory: str | os.PathLike[str] = "searches", project_name: str = "search"
+) -> SearchResult:
+    """Open the result of a search: finished, interrupted, or still running.
+
+    Args:
+        directory: As it was given to `search`, or to a tuner.
+        project_name: Likewise.
+
+    Returns:
+        Its `leaderboard()`, `best_model()`, `trials` and `winner`.
+
+    Raises:
+        FileNotFoundError: If there is no search.
+    """
+    return SearchResult(Path(directory) / project_name)
+
+
+def _check(
+    strategy: Any,
+    device: Any,
+    workers: int,
+    class_weight: str | None,
+    max_trials: int | None,
+    epochs: int | None,
+) -> None:
+    if isinstance(strategy, str) and strategy not in _STRATEGIES:
+        if strategy in _LATER:
+            raise ValueError(
+                f"This strategy does not work yet. Received: strategy={strategy!r}. What "
+                f"works: {', '.join(map(repr, _STRATEGIES))}, or any `keras_tuner.Oracle`."
+            )
+        raise _unknown("strategy", strategy, _STRATEGIES)
+    if device is not None:
+        raise ValueError(
+            f"Devices are not supported yet. Received: device={device!r}. Say what the device "
+            'holds with `limits`, e.g. `limits={"flash": "128KB", "macs": "10M"}`.'
+        )
+    if workers:
+        raise ValueError(
+            f"Parallel trials are not supported yet. Received: workers={workers}. Leave it at "
+            "0, which trains in this process."
+        )
+    if class_weight not in (None, "balanced"):
+        raise _unknown("class_weight", class_weight, ["balanced"])
+    for name, number in (("max_trials", max_trials), ("epochs", epochs)):
+        if number is not None and (not isinstance(number, int) or number < 1):
+            raise ValueError(
+                f"`{name}` must be a whole number of at least 1, or None for automatic. "
+                f"Received: {name}={number!r}."
+            )
+
+
+def _check_space(space: Any) -> None:
+    if isinstance(space, str):
+        if space not in search_spaces.SPACES:
+            raise _unknown("space", space, search_spaces.SPACES)
+    elif not (callable(space) or isinstance(space, keras_tuner.HyperModel)):
+        raise TypeError(
+            "A space is a name, a `SearchSpace`, a `keras_tuner.HyperModel` or a function "
+            f"from hyperparameters to a model. Received: space={space!r} of type "
+            f"{type(space).__name__}. Known names: {', '.join(search_spaces.SPACES)}."
+        )
+
+
+def _unknown(what: str, received: Any, known: Iterable[str]) -> ValueError:
+    nearest = difflib.get_close_matches(str(received), list(known), n=1)
+    hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
+    return ValueError(
+        f"Unknown {what}. Received: {what}={received!r}. {hint}Known: "
+        f"{', '.join(map(repr, known))}."
+    )
+
+
+def _oracle(
+    strategy: Any,
+    objective: Any,
+    max_trials: int | None,
+    limits: Mapping[str, float],
+    seed: int | None,
+) -> keras_tuner.Oracle:
+    if isinstance(strategy, str):
+        chosen = _STRATEGIES[strategy]
+        return chosen(objective or "val_accuracy", max_trials, limits=limits, seed=seed)
+    if not isinstance(strategy, keras_tuner.Oracle):
+        raise TypeError(
+            "A strategy is a name or a `keras_tuner.Oracle`. Received: "
+            f"strategy={strategy!r} of type {type(strategy).__name__}. Known names: "
+            f"{', '.join(map(repr, _STRATEGIES))}."
+        )
+    if objective is not None:
+        raise ValueError(
+            "An oracle brings its own objective. Received: "
+            f"objective={objective!r} beside strategy={type(strategy).__name__}. "
+            "Give it to the oracle instead."
+        )
+    if isinstance(strategy, SearchOracle):
+        strategy.limits = {**strategy.limits, **limits}
+    elif limits:
+        raise ValueError(
+            "Only the oracles of this library hold limits. Received: "
+            f"limits={dict(limits)} with strategy={type(strategy).__name__}. "
+            f"Use {', '.join(map(repr, _STRATEGIES))}."
+        )
+    return strategy
+
+
+def _writable(directory: Path, project_name: str) -> Path:
+    folder = directory / project_name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise ValueError(
+            "The folder of the search cannot be written. Received: "
+            f"directory={str(directory)!r}, project_name={project_name!r}: {error.strerror}. "
+            "Pass a `directory` that you may write to."
+        ) from error
+    return folder
+
+
+def _for_data(space: Any, data: Data) -> keras_tuner.HyperModel:
+    """The space that was asked for, made for these data."""
+    task = ImageClassification(data.num_classes, one_hot=data.one_hot)
+    if isinstance(space, str):
+        space = getattr(search_spaces, search_spaces.SPACES[space])
+    if inspect.isclass(space) and issubclass(space, SearchSpace):
+        return space(data.input_shape, task=task, rescaling=data.rescaling)
+    if not isinstance(space, SearchSpace):
+        return space if isinstance(space, keras_tuner.HyperModel) else _BuildFunction(space)
+    if space.input_shape != data.input_shape:
+        raise ValueError(
+            "The space was made for inputs of another shape. Received: "
+            f"space.input_shape={space.input_shape}, images of shape {data.input_shape}. Make "
+            "it for the images, or pass `image_size`."
+        )
+    theirs = space.task
+    if not isinstance(theirs, ImageClassification) or theirs.num_classes != task.num_classes:
+        raise ValueError(
+            "The space was made for another task. Received: "
+            f"space.task={theirs} for {task.num_classes} classes of images. Make it for the "
+            "data, or pass its class instead."
+        )
+    space = copy.copy(space)
+    space.task = dataclasses.replace(theirs, one_hot=data.one_hot)
+    space.rescaling = data.rescaling if space.rescaling is None else space.rescaling
+    return space
+
+
+class _BuildFunction(keras_tuner.HyperModel):
+    """What KerasTuner makes of a function, too: a `HyperModel`."""
+
+    def __init__(self, function: Callable[[keras_tuner.HyperParameters], keras.Model]) -> None:
+        super().__init__(name=getattr(function, "__name__", None))
+        self.function = function
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        return self.function(hp)
+
+
+def _check_reachable(space: SearchSpace, limits: Mapping[str, float]) -> None:
+    if not limits:
+        return
+    nearest = smallest(space.hyperparameters(), space.costs, limits)
+    if violation(nearest, limits):
+        wanted = ", ".join(f"{k} <= {format_cost(k, v)}" for k, v in limits.items())
+        found = ", ".join(f"{k} {format_cost(k, nearest[k])}" for k in limits)
+        raise ValueError(
+            f"No network of this space meets the limits. Received: {wanted} for images of "
+            f"shape {space.input_shape}; the smallest that was found has {found}. Raise the "
+            "limits, or make the images smaller with `image_size`."
+        )
+
+
+def _check_same_search(earlier: SearchResult, settings: Mapping[str, Any]) -> None:
+    there = earlier.settings
+    here = json.loads(json.dumps(settings))
+    other = [name for name in here if there and there.get(name) != here[name]]
+    if other:
+        raise ValueError(
+            "This folder holds another search. Received: "
+            + "; ".join(
+                f"{name}={here[name]} where it has {there.get(name)}" for name in other
+            )
+            + f", in {earlier.folder}. Pass another `project_name`, the same settings to "
+            "continue it, or `overwrite=True` to start over."
+        )
+
+
+def _fingerprint(data: Data) -> str:
+    """Differs for other examples or another split, nearly surely; cheap for large sets."""
+    checksum = 0
+    for part in (data.train, data.validation):
+        checksum = zlib.crc32(np.ascontiguousarray(part.labels).tobytes(), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(part.x[:16]).tobytes(), checksum)
+    return f"{len(data.train)}+{len(data.validation)}:{checksum:08x}"
+
+
+def _let_gpu_memory_grow() -> None:
+    for gpu in tf.config.list_physical_devices("GPU"):
+        # A GPU that is in use already keeps its setting.
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _mixed_precision_pays(data: Data) -> bool:
+    """Whether there is a GPU with float16 units, and images that keep it busy."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus or min(data.input_shape[:2]) < _LARGE_IMAGE:
+        return False
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    return all(d.get("compute_capability", (0, 0)) >= (7, 0) for d in details)

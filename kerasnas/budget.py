@@ -1,0 +1,72 @@
+"""How a search's time is shared: short looks first, then the best few, then their files."""
+
+from __future__ import annotations
+
+import time
+
+__all__ = ["Budget"]
+
+# Looking longer finds better networks, training longer makes the found one good; both gain
+# little past half of the time.
+_LOOKING = 0.45
+_FILES = 45.0  # seconds kept for conversion, verification and writing
+_FINALISTS = 3
+_FINALIST_EPOCHS = 5  # fewer would rank the finalists worse than the looks did
+_FINALIST_SHARE = 0.4
+_OVERHEAD = 15.0  # seconds to build, trace and convert one network
+
+
+class Budget:
+    """The wall-clock time of a search, from the first call to the last file.
+
+    Args:
+        max_time: Seconds for everything, or `None` for no bound.
+        spent: Seconds that earlier sessions of the same search took.
+    """
+
+    def __init__(self, max_time: float | None, spent: float = 0.0) -> None:
+        self.max_time = max_time
+        self._started = time.monotonic() - spent
+
+    @property
+    def spent(self) -> float:
+        """Seconds spent, over all sessions."""
+        return time.monotonic() - self._started
+
+    @property
+    def left(self) -> float:
+        """Seconds left for training, when what writing files takes is kept back."""
+        return self._until(1.0) if self.max_time is not None else float("inf")
+
+    @property
+    def looking(self) -> float | None:
+        """Seconds left for looks at candidates; `None` for no bound."""
+        return None if self.max_time is None else max(0.0, self._until(_LOOKING))
+
+    def finalists(self, epochs: int, epoch_seconds: float) -> tuple[int, int]:
+        """How many of the best candidates to train fully before one is chosen, and how long.
+
+        Args:
+            epochs: Epochs that a full training has where time does not matter.
+            epoch_seconds: Seconds that one epoch takes.
+
+        Returns:
+            Number of finalists and epochs of each. One finalist and 0 epochs mean that there
+            is no time to compare: the best candidate is trained on everything at once.
+        """
+        for count in range(_FINALISTS, 1, -1):
+            each = self.left * _FINALIST_SHARE / count - _OVERHEAD
+            affordable = int(min(epochs, each / max(epoch_seconds, 1e-3)))
+            if affordable >= min(epochs, _FINALIST_EPOCHS):
+                return count, affordable
+        return 1, 0
+
+    def final_epochs(self, epochs: int, epoch_seconds: float) -> int:
+        """Epochs of the last training that fit in what is left, at most `epochs`."""
+        affordable = (0.9 * self.left - _OVERHEAD) / max(epoch_seconds, 1e-3)
+        return int(min(epochs, affordable))
+
+    def _until(self, share: float) -> float:
+        assert self.max_time is not None
+        files = min(_FILES, self.max_time / 4)
+        return (self.max_time - files) * share - self.spent

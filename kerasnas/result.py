@@ -1,0 +1,168 @@
+"""The result of a search, read from its folder: finished, interrupted or still running."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerasnas.journal import Journal
+from kerasnas.normalization import FUSED_NAME
+
+__all__ = ["FILE", "JOURNAL", "MODEL", "SearchResult", "TrialRecord"]
+
+JOURNAL = "journal.jsonl"
+MODEL = "model.keras"
+FILE = "model.tflite"
+ARCHITECTURE = "architecture.json"
+CHECKPOINT = "checkpoint.weights.h5"  # KerasTuner's name
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialRecord:
+    """One trial, as the journal has it.
+
+    Attributes:
+        trial_id: Its name, and that of its folder `trial_{trial_id}`.
+        values: Its decisions.
+        costs: What it costs without training; empty for a foreign `HyperModel`.
+        status: `"COMPLETED"`, `"FAILED"`, or `"RUNNING"` when it has not ended.
+        score: Value of the objective, or `None`.
+        seconds: How long it took, or `None`.
+        message: Why it failed, or `None`.
+    """
+
+    trial_id: str
+    values: Mapping[str, Any]
+    costs: Mapping[str, float]
+    status: str = "RUNNING"
+    score: float | None = None
+    seconds: float | None = None
+    message: str | None = None
+
+
+class SearchResult:
+    """What a search found.
+
+    Args:
+        folder: The search's folder, which holds its journal.
+
+    Raises:
+        FileNotFoundError: If the folder holds no search.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._events = Journal(self.folder / JOURNAL).read()
+        if not self._events:
+            found = (
+                sorted(p.name for p in self.folder.glob("*")) if self.folder.exists() else []
+            )
+            raise FileNotFoundError(
+                f"There is no search in this folder. Received: {self.folder}, which "
+                f"{f'holds {found[:5]}' if found else 'is empty or does not exist'}. Pass the "
+                "`directory` and `project_name` that the search was given."
+            )
+
+    @property
+    def objective(self) -> tuple[str, str]:
+        """Name and direction (`"max"` or `"min"`) of the score."""
+        header = self._last("search") or {}
+        return str(header["objective"]), str(header["direction"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `kerasnas.search` was asked for; empty for a bare tuner's search."""
+        return dict((self._last("session") or {}).get("settings", {}))
+
+    @property
+    def winner(self) -> dict[str, Any] | None:
+        """What is known of the network that was returned, or `None` before the end."""
+        finished = self._last("finished")
+        return None if finished is None else dict(finished["winner"])
+
+    @property
+    def budgeted(self) -> dict[str, Any]:
+        """The `max_trials` and `max_time` under which the search was finished."""
+        return dict((self._last("finished") or {}).get("budgeted", {}))
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """All trials in the order in which they were proposed."""
+        records: dict[str, TrialRecord] = {}
+        started = 0.0
+        for event in self._events:
+            if event["event"] == "created":
+                started = event["time"]
+                records[event["trial"]] = TrialRecord(
+                    event["trial"], event["values"], event.get("costs") or {}
+                )
+            elif event["event"] == "session":
+                started = event["time"]  # a trial that was open is run again from here
+            elif event["event"] == "ended":
+                records[event["trial"]] = dataclasses.replace(
+                    records[event["trial"]],
+                    status=event["status"],
+                    score=event["score"],
+                    values=event["values"],
+                    seconds=event["time"] - started,
+                    message=event["message"],
+                )
+                started = event["time"]
+        return list(records.values())
+
+    def leaderboard(self) -> list[TrialRecord]:
+        """The completed trials, best first; of equal scores the earlier one."""
+        sign = -1 if self.objective[1] == "max" else 1
+        completed = [t for t in self.trials if t.status == "COMPLETED" and t.score is not None]
+        return sorted(completed, key=lambda t: sign * (t.score or 0.0))
+
+    def best_model(self) -> keras.Model:
+        """The model the search returned; before its end, the best trial's.
+
+        The best trial's model has the weights of its best epoch and is not compiled.
+
+        Raises:
+            LookupError: If no trial has completed yet.
+        """
+        if (self.folder / MODEL).exists():
+            return keras.models.load_model(self.folder / MODEL)
+        ranked = self.leaderboard()
+        if not ranked:
+            raise LookupError(
+                f"No trial of this search has completed yet. Received: {len(self.trials)} "
+                f"trials in {self.folder}. Continue the search first."
+            )
+        folder = self.folder / f"trial_{ranked[0].trial_id}"
+        # Training has a faster normalisation, which the stock layer stands in for.
+        model = keras.models.model_from_json(
+            (folder / ARCHITECTURE).read_text(), {FUSED_NAME: keras.layers.BatchNormalization}
+        )
+        model.load_weights(folder / CHECKPOINT)
+        return model
+
+    def spent(self) -> float:
+        """Seconds that searching took so far, over all sessions."""
+        total = 0.0
+        start = last = None
+        for event in self._events:
+            if event["event"] == "session":
+                total += 0.0 if start is None or last is None else last - start
+                start = event["time"]
+            last = event["time"]
+        return total + (0.0 if start is None or last is None else last - start)
+
+    def __str__(self) -> str:
+        name = self.objective[0]
+        lines = [f"{len(self.trials)} trials in {self.folder}"]
+        for rank, trial in enumerate(self.leaderboard()[:10], start=1):
+            decisions = json.dumps(dict(trial.values))
+            lines.append(f"{rank:3d}. {name} {trial.score:.4f}  {trial.trial_id}  {decisions}")
+        return "\n".join(lines)
+
+    def _last(self, kind: str) -> dict[str, Any] | None:
+        return next((dict(e) for e in reversed(self._events) if e["event"] == kind), None)

@@ -1,0 +1,221 @@
+"""One session of a search: looks at candidates, then full training for the best."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+
+from kerasnas.budget import Budget
+from kerasnas.data import Data
+from kerasnas.examples import Examples
+from kerasnas.finalists import Final, Finalist
+from kerasnas.journal import Journal
+from kerasnas.limits import format_cost, format_duration
+from kerasnas.progress import Progress
+from kerasnas.result import FILE, JOURNAL, MODEL, SearchResult
+from kerasnas.training import EPOCH_SECONDS, Deadline, Recipe, Trained, batch_size, look
+from kerasnas.tuner import Tuner
+from search_spaces.space import SearchSpace
+
+__all__ = ["Session"]
+
+# Multiply-accumulates a second and core in training; and seconds to build and trace.
+_SPEED = 1.5e9
+_TRACING = 12.0
+
+
+@dataclasses.dataclass
+class Session:
+    """Runs a search from where its folder stands to its end, or to an interruption.
+
+    Args:
+        space: A `SearchSpace` or any `keras_tuner.HyperModel`.
+        oracle: What to try next.
+        data: The data set.
+        limits: Upper bounds on costs, in base units.
+        budget: The time there is.
+        epochs: Epochs of every training, or `None` for looks and full trainings.
+        recipe: Settings of every training.
+        folder: The search's own folder.
+        settings: What was asked for, for the journal.
+        budgeted: The bounds that may differ when a search is continued, likewise.
+        overwrite: Whether to start over where the folder holds a search.
+        callbacks: Keras callbacks for every training.
+        verbose: 0 is silent.
+    """
+
+    space: Any
+    oracle: keras_tuner.Oracle
+    data: Data
+    limits: Mapping[str, float]
+    budget: Budget
+    epochs: int | None
+    recipe: Mapping[str, Any]
+    folder: Path
+    settings: Mapping[str, Any]
+    budgeted: Mapping[str, Any]
+    overwrite: bool = False
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    verbose: int = 1
+
+    def run(self) -> keras.Model:
+        """Search, choose and keep; the model, compiled and trained."""
+        recipe, part, judged_on = self._look()
+        trained = Trained(self.space, recipe)
+        objective = self.oracle.objective
+        progress = Progress(
+            objective.name,
+            objective.direction,
+            self.oracle.max_trials,
+            self.budget,
+            verbose=self.verbose,
+        )
+        with contextlib.redirect_stdout(None):  # KerasTuner says that it reloads
+            tuner = Tuner(
+                trained,
+                oracle=self.oracle,
+                max_time=self.budget.looking,
+                progress=progress,
+                directory=str(self.folder.parent),
+                project_name=self.folder.name,
+                overwrite=self.overwrite,
+            )
+        self._record("session", settings=self.settings, budgeted=self.budgeted)
+        finalists: list[Finalist] = []
+        final = Final(
+            space=self.space,
+            data=self.data,
+            objective=objective,
+            limits=self.limits,
+            budget=self.budget,
+            progress=progress,
+            recipe=self.recipe,
+            load=lambda trial: self._loaded(tuner, trained, trial),
+            epochs=self.epochs,
+            callbacks=self.callbacks,
+            on_finalist=finalists.append,
+        )
+        with progress:
+            progress.say(self._expectation(recipe, len(part)))
+            try:
+                tuner.search(part, judged_on, callbacks=[*self.callbacks, *self._bounds()])
+                ranked = self.oracle.get_best_trials(len(self.oracle.trials))
+                ranked = [trial for trial in ranked if trial.status == "COMPLETED"]
+                self._check_something_was_found(ranked)
+                seconds = self._seconds_per_image(ranked[0], recipe, len(part))
+                winner = final.choose(ranked, seconds)
+            except KeyboardInterrupt:
+                best = min(finalists, key=final.rank, default=None)
+                if best is None:
+                    ranked = self.oracle.get_best_trials(1)
+                    if not ranked or ranked[0].status != "COMPLETED":
+                        raise
+                    best = Finalist(
+                        ranked[0], self._loaded(tuner, trained, ranked[0]), {}, None
+                    )
+                progress.say(
+                    f"interrupted: trial {best.trial.trial_id} is the best so far; "
+                    "the same call continues"
+                )
+                return best.model
+            if winner is None:
+                raise RuntimeError(
+                    "No candidate that was trained makes an int8 file within the limit. "
+                    f"Received: limits={dict(self.limits)}, {len(ranked)} trained candidates "
+                    f"in {self.folder}. Raise the `flash` limit, or search longer."
+                )
+            self._keep(winner)
+            progress.say(self._summary(winner))
+        return winner.model
+
+    def _look(self) -> tuple[Recipe, Examples, Examples]:
+        if self.epochs is None:
+            return look(self.data, **self.recipe)
+        train = self.data.train
+        recipe = Recipe(self.epochs, batch_size(len(train)), **self.recipe)
+        return recipe, train, self.data.validation
+
+    def _bounds(self) -> list[keras.callbacks.Callback]:
+        """What keeps a look that takes unusually long from eating the time of the final."""
+        if self.budget.looking is None:
+            return []
+        return [Deadline(time.monotonic() + self.budget.looking + 0.3 * self.budget.left)]
+
+    def _expectation(self, recipe: Recipe, examples: int) -> str:
+        most = f"{self.oracle.max_trials} trials at most, " if self.oracle.max_trials else ""
+        if self.budget.max_time is not None:
+            looking = format_duration(self.budget.looking or 0.0)
+            return (
+                f"{most}{looking} of looks at candidates, then the best are trained: "
+                f"{format_duration(max(0.0, self.budget.max_time - self.budget.spent))} in all"
+            )
+        images = recipe.epochs * examples
+        macs = 5e6  # of a foreign model nothing is known before it is built
+        if isinstance(self.space, SearchSpace):
+            macs = self.space.costs({})["macs"]
+        trial = _TRACING + 3 * macs * images / (_SPEED * (os.cpu_count() or 1))
+        about = format_duration(trial * (self.oracle.max_trials or 1) * 1.3)
+        return f"{most}about {about} on this machine's processors"
+
+    def _loaded(self, tuner: Tuner, trained: Trained, trial: Any) -> keras.Model:
+        return trained.ready(trial.hyperparameters, tuner.load_model(trial))
+
+    def _seconds_per_image(self, trial: Any, recipe: Recipe, examples: int) -> float:
+        if trial.metrics.exists(EPOCH_SECONDS):
+            return float(trial.metrics.get_history(EPOCH_SECONDS)[-1].mean()) / examples
+        seconds = [t.seconds for t in SearchResult(self.folder).trials if t.seconds]
+        return statistics.median(seconds) / (recipe.epochs * examples)
+
+    def _check_something_was_found(self, ranked: Sequence[Any]) -> None:
+        if ranked:
+            return
+        messages = [t.message for t in self.oracle.trials.values() if t.message]
+        why = f"the last one failed with: {messages[-1]}" if messages else "none was started"
+        raise RuntimeError(
+            f"No candidate could be trained. Received: {len(self.oracle.trials)} trials in "
+            f"{self.folder}; {why}. Mend the cause, or allow more time or trials."
+        )
+
+    def _keep(self, winner: Finalist) -> None:
+        """Write the winner's files, then the record that makes the search finished."""
+        temporary = self.folder / f".{MODEL}"  # Keras goes by the suffix
+        winner.model.save(temporary)
+        os.replace(temporary, self.folder / MODEL)
+        if winner.file is not None:
+            partial = self.folder / f".{FILE}"
+            partial.write_bytes(winner.file)
+            os.replace(partial, self.folder / FILE)
+        values = dict(winner.trial.hyperparameters.values)
+        self._record(
+            "finished",
+            winner={
+                "trial": winner.trial.trial_id,
+                "values": values,
+                "scores": dict(winner.scores),
+                "costs": self.space.costs(values)
+                if isinstance(self.space, SearchSpace)
+                else {},
+                "refitted": winner.refitted,
+                "int8_bytes": None if winner.file is None else len(winner.file),
+            },
+            budgeted=self.budgeted,
+        )
+
+    def _record(self, kind: str, **facts: Any) -> None:
+        Journal(self.folder / JOURNAL).append({"event": kind, **facts})
+
+    def _summary(self, winner: Finalist) -> str:
+        scores = "  ".join(f"{name} {value:.4f}" for name, value in winner.scores.items())
+        size = (
+            "" if winner.file is None else f", {format_cost('flash', len(winner.file))} int8"
+        )
+        return f"best: trial {winner.trial.trial_id}{size}  {scores}"

@@ -1,0 +1,285 @@
+"""The training recipe: how every network of a search is trained.
+
+One good recipe for all candidates, so that scores compare architectures: AdamW with warm-up
+and cosine decay, a batch size by the size of the data, light augmentation that never enters
+the exported graph, and early stopping.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+
+from kerasnas.data import Data, Examples
+from kerasnas.normalization import FusedBatchNormalization
+from search_spaces.realise import realise
+from search_spaces.space import SearchSpace
+
+__all__ = [
+    "EPOCH_SECONDS",
+    "Deadline",
+    "Recipe",
+    "Trained",
+    "augmentation",
+    "batch_size",
+    "full",
+    "look",
+]
+
+EPOCH_SECONDS = "epoch_seconds"
+"""Metric by which each epoch's duration is recorded."""
+
+# What a look shows a candidate: the ranks of candidates settle long before their scores.
+_LOOK_IMAGES = 30_000
+_LOOK_EPOCHS = 3
+_MOST_LOOK_EPOCHS = 40
+_FULL_IMAGES = 1_500_000
+_FULL_EPOCHS = (30, 120)
+_SCORING_BATCH = 256
+_LOOK_SCORED_ON = 6_000
+_ANGLE, _ZOOM, _SHIFT = math.radians(8), 0.1, 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a network is trained on given data.
+
+    Args:
+        epochs: Passes over the training data at most.
+        batch_size: Images a step. Larger is faster an image and takes fewer steps.
+        learning_rate: Highest learning rate, reached after `warmup` of all steps; from there
+            it falls to zero along a cosine.
+        weight_decay: Of AdamW. More regularises more.
+        warmup: Share of all steps in which the learning rate rises, 0 to 1.
+        patience: Epochs without a lower validation loss before training stops; `None` never
+            stops early. What was trained longest is kept either way: under a falling
+            learning rate the last weights are the settled ones.
+        augment: Whether training images are varied: see `augmentation`.
+        balance: Whether classes weigh the same in the loss however many examples they have.
+        mixed_precision: Whether activations are float16 while training; weights and the
+            returned model are float32. It pays on GPUs with large images.
+        seed: Seeds the first weights, the order of the images and their variations.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.02
+    warmup: float = 0.15
+    patience: int | None = None
+    augment: bool = True
+    balance: bool = False
+    mixed_precision: bool = False
+    seed: int = 0
+
+    def optimizer(self, examples: int) -> keras.optimizers.Optimizer:
+        """A fresh AdamW whose schedule is as long as training on so many examples."""
+        steps = self.epochs * math.ceil(examples / self.batch_size)
+        warmup = max(1, round(self.warmup * steps))
+        schedule = keras.optimizers.schedules.CosineDecay(
+            self.learning_rate / 20,
+            max(1, steps - warmup),
+            warmup_target=self.learning_rate,
+            warmup_steps=warmup,
+        )
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=self.weight_decay)
+        # Decaying scales, shifts and biases would only work against normalisation.
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        return optimizer
+
+    def batches(self, train: Examples) -> tf.data.Dataset:
+        """The training examples as the recipe shows them: shuffled and varied."""
+        vary = augmentation(train.x.shape[1:]) if self.augment else None
+        return train.dataset(self.batch_size, shuffle=self.seed, map_batch=vary)
+
+    def callbacks(self, validation: Examples | None) -> list[keras.callbacks.Callback]:
+        """Early stopping, where it is asked for and there is something to judge by."""
+        if validation is None or self.patience is None:
+            return []
+        return [keras.callbacks.EarlyStopping("val_loss", patience=self.patience)]
+
+
+def look(data: Data, **settings: Any) -> tuple[Recipe, Examples, Examples]:
+    """A short training that ranks candidates: recipe, training and validation examples.
+
+    About 30,000 images: up to 40 passes over a small data set, three over a stratified part
+    of a large one.
+
+    Args:
+        data: The data set.
+        **settings: Other settings of the `Recipe`.
+    """
+    seed = settings.get("seed", 0)
+    part = data.train.stratified_subset(_LOOK_IMAGES // _LOOK_EPOCHS, seed)
+    epochs = min(_LOOK_IMAGES // len(part), _MOST_LOOK_EPOCHS)
+    recipe = Recipe(epochs, batch_size(len(part)), **settings)
+    return recipe, part, data.validation.stratified_subset(_LOOK_SCORED_ON, seed)
+
+
+def full(examples: int, **settings: Any) -> Recipe:
+    """The whole training on so many examples: 30 to 120 epochs, fewer the more there are."""
+    epochs = int(np.clip(_FULL_IMAGES // examples, *_FULL_EPOCHS))
+    return Recipe(epochs, batch_size(examples), **settings)
+
+
+def batch_size(examples: int) -> int:
+    """A power of two from 16 to 128 that leaves at least about 40 steps an epoch."""
+    return 1 << int(np.clip(math.log2(max(1, examples / 40)), 4, 7))
+
+
+class Trained(keras_tuner.HyperModel):
+    """A space whose candidates are trained by the recipe: KerasTuner's contract.
+
+    The networks of a foreign `HyperModel` keep the optimizer they were compiled with, and its
+    own `fit` is called; the recipe then only gives data, batch size and epochs.
+
+    Args:
+        space: A `SearchSpace` or any `keras_tuner.HyperModel`.
+        recipe: How each candidate is trained.
+    """
+
+    def __init__(self, space: keras_tuner.HyperModel, recipe: Recipe) -> None:
+        super().__init__()
+        self.space = space
+        self.recipe = recipe
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        if not isinstance(self.space, SearchSpace):
+            return self.space.build(hp)
+        return realise(
+            self.space.describe(hp),
+            seed=self.recipe.seed,
+            dtype="mixed_float16" if self.recipe.mixed_precision else None,
+            normalization=_normalization(),
+        )
+
+    def ready(self, hp: keras_tuner.HyperParameters, model: keras.Model) -> keras.Model:
+        """A trained model as users get it: float32, compiled to be evaluated or tuned on.
+
+        The recipe's own optimizer would be of no use: its learning rate is down at zero.
+        """
+        if not isinstance(self.space, SearchSpace):
+            return model
+        plain = realise(self.space.describe(hp))
+        plain.set_weights(model.get_weights())
+        plain.compile(keras.optimizers.AdamW(1e-4), **self.space.task.compile_arguments())
+        # Keras warns of a saved optimizer that was never used.
+        plain.optimizer.build(plain.trainable_variables)
+        return plain
+
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        train: Examples,
+        validation: Examples | None = None,
+        *,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> Any:
+        if isinstance(self.space, SearchSpace):
+            model.compile(
+                self.recipe.optimizer(len(train)), **self.space.task.compile_arguments()
+            )
+        return self.space.fit(
+            hp,
+            model,
+            self.recipe.batches(train),
+            validation_data=None if validation is None else validation.dataset(_SCORING_BATCH),
+            epochs=self.recipe.epochs,
+            callbacks=[_EpochTimer(), *callbacks, *self.recipe.callbacks(validation)],
+            class_weight=_class_weight(train) if self.recipe.balance else None,
+            shuffle=False,  # the data set does that, and Keras warns of doing it twice
+            verbose=0,
+        )
+
+
+def _normalization() -> type[keras.layers.BatchNormalization]:
+    # On GPUs the compiler fuses Keras' own layer.
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return keras.layers.BatchNormalization if on_gpu else FusedBatchNormalization
+
+
+class _EpochTimer(keras.callbacks.Callback):
+    """Adds `EPOCH_SECONDS` to the metrics of each epoch: what a longer training would take."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:
+            logs[EPOCH_SECONDS] = time.monotonic() - self._began
+
+
+class Deadline(keras.callbacks.Callback):
+    """Ends a training after the step in which its time is over.
+
+    Args:
+        moment: When, by `time.monotonic()`.
+    """
+
+    def __init__(self, moment: float) -> None:
+        super().__init__()
+        self.moment = moment
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if time.monotonic() > self.moment:
+            self.model.stop_training = True
+
+
+def augmentation(shape: Sequence[int]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Light random variation of images, for `Examples.dataset(map_batch=...)`.
+
+    Each image is turned by up to 8 degrees, scaled by up to 10 % along each axis and moved by
+    up to 10 % in one resampling, with the edge repeated outside. Colour images of at least 24
+    pixels are mirrored too: they are mostly photographs, where small grey ones are often
+    characters, which mirroring would turn into others.
+
+    Args:
+        shape: `(height, width, channels)` of the images.
+
+    Returns:
+        A function from a batch and a seed of shape (2,) to the batch, varied, float32.
+    """
+    height, width, channels = shape
+    mirrored = channels == 3 and min(height, width) >= 24
+    center = tf.constant([(width - 1) / 2, (height - 1) / 2], tf.float32)
+
+    def vary(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        draw = tf.random.stateless_uniform((6, tf.shape(images)[0]), seed, -1.0, 1.0)
+        angle = draw[0] * _ANGLE
+        zoom_x, zoom_y = tf.exp(draw[1] * _ZOOM), tf.exp(draw[2] * _ZOOM)
+        if mirrored:
+            zoom_x *= tf.sign(draw[5])
+        # Output pixel (x, y) is read at matrix * (x, y) + offset; the centre stays but for
+        # the shift.
+        a, b = tf.cos(angle) * zoom_x, -tf.sin(angle) * zoom_y
+        c, d = tf.sin(angle) * zoom_x, tf.cos(angle) * zoom_y
+        x0 = center[0] * (1 - a) - center[1] * b + draw[3] * _SHIFT * width
+        y0 = center[1] * (1 - d) - center[0] * c + draw[4] * _SHIFT * height
+        zero = tf.zeros_like(angle)
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=tf.cast(images, tf.float32),
+            transforms=tf.stack([a, b, x0, c, d, y0, zero, zero], axis=1),
+            output_shape=(height, width),
+            fill_value=0.0,
+            interpolation="BILINEAR",
+            fill_mode="NEAREST",
+        )
+
+    return vary
+
+
+def _class_weight(examples: Examples) -> dict[int, float]:
+    classes, counts = np.unique(examples.labels, return_counts=True)
+    return {
+        int(c): float(len(examples) / (len(classes) * n))
+        for c, n in zip(classes, counts, strict=True)
+    }

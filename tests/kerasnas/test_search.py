@@ -1,0 +1,332 @@
+"""The one call, end to end, on data that take no time to learn."""
+
+import functools
+import os
+import subprocess
+import sys
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasnas
+from search_spaces import blocks
+from search_spaces.space import SearchSpace
+
+
+class Tiny(SearchSpace):
+    """Eight networks, built and traced in a second."""
+
+    built = 0
+
+    def body(self, hp, x):
+        filters = hp.Choice("filters", [2, 4, 8, 16])
+        return blocks.conv(x, filters, hp.Choice("kernel", [1, 3]), stride=4)
+
+    def describe(self, hp):
+        if isinstance(hp, keras_tuner.HyperParameters):
+            type(self).built += 1
+        return super().describe(hp)
+
+
+@pytest.fixture
+def search(tmp_path, shades):
+    return functools.partial(
+        kerasnas.search,
+        train_data=shades(),
+        space=Tiny,
+        max_trials=2,
+        epochs=1,
+        directory=tmp_path,
+        verbose=0,
+    )
+
+
+class CountTrainings(keras.callbacks.Callback):
+    count = 0
+
+    def on_train_begin(self, logs=None):
+        CountTrainings.count += 1
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ctrl-C at the start of the n-th training."""
+
+    left = 0
+
+    def on_train_begin(self, logs=None):
+        Interrupt.left -= 1
+        if Interrupt.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, shades):
+    directory = tmp_path_factory.mktemp("searches")
+    model = kerasnas.search(
+        shades(90),
+        space=Tiny,
+        max_trials=3,
+        epochs=8,
+        class_names=["dark", "grey", "light"],
+        directory=directory,
+        verbose=0,
+    )
+    return directory, model
+
+
+class TestTheResult:
+    def test_the_model_is_compiled_trained_and_of_stock_layers(self, finished, shades):
+        _, model = finished
+        _, accuracy = model.evaluate(*shades(30, seed=1), verbose=0)
+        assert accuracy > 0.6
+        assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)
+
+    def test_the_saved_model_loads_where_there_is_no_kerasnas(self, finished, shades):
+        directory, model = finished
+        x, _ = shades(6, seed=1)
+        np.save(directory / "x.npy", x)
+        code = (
+            "import sys; sys.modules.update(dict.fromkeys("
+            "['kerasnas', 'search_spaces', 'tflite_export']))\n"
+            "import keras, numpy as np\n"
+            "model = keras.models.load_model('search/model.keras')\n"
+            "np.save('y.npy', model.predict(np.load('x.npy'), verbose=0))"
+        )
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=directory,
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": ""},
+        )
+        np.testing.assert_allclose(
+            np.load(directory / "y.npy"), model.predict(x, verbose=0), atol=1e-5
+        )
+
+    def test_the_search_can_be_opened_again(self, finished):
+        directory, model = finished
+        result = kerasnas.open_search(directory)
+        scores = [trial.score for trial in result.leaderboard()]
+        assert len(scores) == 3
+        assert scores == sorted(scores, reverse=True)
+        assert result.winner["trial"] in {trial.trial_id for trial in result.trials}
+        assert result.settings["class_names"] == ["dark", "grey", "light"]
+        assert all(set(t.costs) == {"params", "macs", "flash"} for t in result.trials)
+        best = result.best_model()
+        for one, other in zip(best.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    def test_the_winners_int8_file_lies_beside_the_model(self, finished, shades):
+        directory, model = finished
+        file = kerasnas.tflite_export.TFLiteModel(directory / "search" / "model.tflite")
+        x, _ = shades(30, seed=1)
+        same = file.predict(x).argmax(1) == model.predict(x, verbose=0).argmax(1)
+        assert same.mean() > 0.9
+
+    def test_asked_again_it_answers_without_training(self, finished, shades):
+        directory, model = finished
+        again = functools.partial(
+            kerasnas.search,
+            shades(90),
+            space=Tiny,
+            epochs=8,
+            class_names=["dark", "grey", "light"],
+            directory=directory,
+            verbose=0,
+        )
+        CountTrainings.count = 0
+        same = again(max_trials=3, callbacks=[CountTrainings()])
+        assert CountTrainings.count == 0
+        np.testing.assert_array_equal(same.get_weights()[0], model.get_weights()[0])
+
+
+class TestDataIn:
+    @pytest.mark.parametrize("form", ["pairs", "batched", "weighted", "dictionary", "one_hot"])
+    def test_every_form_of_data_set_works(self, search, shades, form):
+        x, y = shades()
+        if form == "one_hot":
+            y = np.eye(3, dtype="float32")[y]
+        arrays = {
+            "dictionary": {"image": x, "label": y, "id": np.arange(60)},
+            "weighted": (x, y, np.ones(60, "float32")),
+        }.get(form, (x, y))
+        data = tf.data.Dataset.from_tensor_slices(arrays)
+        data = data if form == "pairs" else data.batch(7)
+        model = search(train_data=data, max_trials=1)
+        assert model.evaluate(x, y, verbose=0, return_dict=True)["accuracy"] >= 0.0
+
+    def test_validation_data_of_ones_own_are_used(self, search, shades):
+        search(validation_data=shades(12, seed=3), max_trials=1)
+        result = kerasnas.open_search(search.keywords["directory"])
+        assert result.settings["data"].startswith("60+12:")
+
+    def test_float_images_are_standardised_inside_the_model(self, search, shades):
+        x, y = shades()
+        model = search(train_data=(x.astype("float32") * 3 + 7, y), max_trials=1)
+        rescaling = next(
+            layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)
+        )
+        standardised = (x * 3.0 + 7) * rescaling.scale + rescaling.offset
+        assert abs(standardised.mean()) < 0.2
+        assert standardised.std() == pytest.approx(1, abs=0.1)
+
+
+class TestLimits:
+    def test_networks_over_a_limit_are_not_even_described_for_building(self, search):
+        Tiny.built = 0
+        search(max_trials=8, limits={"params": 60})
+        result = kerasnas.open_search(search.keywords["directory"])
+        assert {t.values["filters"] for t in result.trials} <= {2, 4}
+        assert max(t.costs["params"] for t in result.trials) <= 60
+
+    def test_unreachable_limits_name_the_smallest_there_is(self, search):
+        with pytest.raises(ValueError, match=r"smallest that was found has params 19"):
+            search(limits={"params": 3})
+
+    def test_a_file_over_the_flash_limit_makes_way_for_the_next_best(
+        self, search, monkeypatch
+    ):
+        convert, made = kerasnas.tflite_export.convert, []
+
+        def swollen(model, *args, **kwargs):
+            content = convert(model, *args, **kwargs)
+            made.append(len(content))
+            return content + b"\0" * 100_000 if len(made) == 1 else content
+
+        monkeypatch.setattr("tflite_export.convert", swollen)
+        search(limits={"flash": "64KB"})
+        winner = kerasnas.open_search(search.keywords["directory"])
+        assert winner.winner["trial"] == winner.leaderboard()[1].trial_id
+        assert winner.winner["int8_bytes"] <= 65_536
+
+
+class TestContinuing:
+    def test_ctrl_c_returns_the_best_so_far_and_the_same_call_continues(self, search, shades):
+        Interrupt.left = 3
+        model = search(max_trials=4, callbacks=[Interrupt()])
+        assert model.evaluate(*shades(), verbose=0)
+        stopped = kerasnas.open_search(search.keywords["directory"])
+        assert [t.status for t in stopped.trials] == ["COMPLETED", "COMPLETED", "RUNNING"]
+        assert stopped.winner is None
+        assert stopped.best_model().count_params() == model.count_params()
+
+        search(max_trials=4)
+        went_on = kerasnas.open_search(search.keywords["directory"])
+        assert [t.status for t in went_on.trials] == ["COMPLETED"] * 4
+        assert [t.values for t in went_on.trials[:3]] == [t.values for t in stopped.trials]
+        assert went_on.trials[0].score == stopped.trials[0].score
+
+    def test_an_interruption_before_anything_is_found_is_passed_on(self, search):
+        Interrupt.left = 1
+        with pytest.raises(KeyboardInterrupt):
+            search(callbacks=[Interrupt()])
+
+    def test_more_trials_continue_a_finished_search(self, search):
+        search(max_trials=2)
+        search(max_trials=3)
+        assert len(kerasnas.open_search(search.keywords["directory"]).trials) == 3
+
+    def test_a_folder_with_another_search_is_refused(self, search, shades):
+        search(max_trials=1)
+        with pytest.raises(ValueError, match=r"holds another search\. Received: epochs=2"):
+            search(max_trials=1, epochs=2)
+        with pytest.raises(ValueError, match="data="):
+            search(train_data=shades(60, seed=5), max_trials=1)
+
+    def test_overwrite_starts_over(self, search):
+        search(max_trials=2)
+        search(max_trials=1, epochs=2, overwrite=True)
+        assert len(kerasnas.open_search(search.keywords["directory"]).trials) == 1
+
+
+class TestAnyKerasTuner:
+    def test_a_build_function_is_searched_too(self, search, shades):
+        def build(hp):
+            model = keras.Sequential(
+                [
+                    keras.Input((8, 8, 1)),
+                    keras.layers.Rescaling(1 / 255),
+                    keras.layers.Conv2D(hp.Choice("filters", [4, 8]), 3, strides=4),
+                    keras.layers.Flatten(),
+                    keras.layers.Dense(3),
+                ]
+            )
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            model.compile("adam", loss, metrics=["accuracy"])
+            return model
+
+        model = search(space=build, limits={"params": 100})
+        assert model.count_params() <= 100
+
+    def test_an_oracle_of_keras_tuner_is_a_strategy(self, search):
+        oracle = keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=1, seed=1)
+        assert search(strategy=oracle, max_trials=None).built
+
+    def test_the_tiny_space_of_a_user_is_made_for_the_data(self, search, shades):
+        model = search(space=Tiny((8, 8, 1), 3), strategy="random", max_trials=1)
+        assert model.output_shape == (None, 3)
+
+
+def test_verbose_0_is_silent(search, capfd):
+    search(verbose=0, max_trials=1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_is_told_in_plain_lines_where_there_is_no_terminal(search, capsys):
+    search(verbose=1, max_trials=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert "1 trials at most" in lines[0]
+    assert lines[1].startswith("trial 1/1  val_accuracy ")
+    assert lines[-1].startswith("best: trial 0000")
+
+
+BAD = {
+    "strategy": ({"strategy": "bayesain"}, "Did you mean 'bayesian'"),
+    "later strategy": ({"strategy": "darts"}, "does not work yet.*What works: 'bayesian'"),
+    "space": ({"space": "mobilnet"}, "Did you mean 'mobilenet'"),
+    "space type": ({"space": 3}, "Received: space=3 of type int"),
+    "limit": ({"limits": {"flahs": "64KB"}}, "flash"),
+    "unit": ({"limits": {"flash": "64ms"}}, "64ms"),
+    "duration": ({"max_time": "5 parsecs"}, "parsecs"),
+    "device": ({"device": "cortex-m7"}, "not supported yet.*limits"),
+    "workers": ({"workers": 2}, "not supported yet"),
+    "objectives": ({"objective": ["val_accuracy", "val_loss"]}, "Several objectives"),
+    "trials": ({"max_trials": 0}, "max_trials=0"),
+    "class weight": ({"class_weight": "balance"}, "Did you mean 'balanced'"),
+    "not data": ({"train_data": {1, 2, 3}}, "Received: .*set"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gets_a_sentence_before_any_training(search, name):
+    arguments, message = BAD[name]
+    CountTrainings.count = 0
+    with pytest.raises((ValueError, TypeError), match=f"(?s){message}"):
+        search(**arguments, callbacks=[CountTrainings()])
+    assert CountTrainings.count == 0
+
+
+def test_a_folder_that_cannot_be_written_is_refused(search, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"cannot be written\. Received: directory="):
+        search(directory=tmp_path / "file")
+
+
+def test_a_space_for_other_images_is_refused(search):
+    with pytest.raises(ValueError, match=r"space.input_shape=\(9, 9, 1\)"):
+        search(space=Tiny((9, 9, 1), 3))
+
+
+def test_a_space_for_other_classes_is_refused(search):
+    with pytest.raises(ValueError, match="for another task"):
+        search(space=Tiny((8, 8, 1), 4))
+
+
+def test_opening_a_folder_without_a_search_says_what_is_there(tmp_path):
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "notes.txt").touch()
+    with pytest.raises(FileNotFoundError, match=r"holds \['notes.txt'\]"):
+        kerasnas.open_search(tmp_path)

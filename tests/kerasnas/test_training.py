@@ -1,0 +1,203 @@
+import math
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from kerasnas.data import load
+from kerasnas.examples import Examples
+from kerasnas.normalization import FusedBatchNormalization
+from kerasnas.training import (
+    EPOCH_SECONDS,
+    Deadline,
+    Recipe,
+    Trained,
+    augmentation,
+    batch_size,
+    full,
+    look,
+)
+from search_spaces.mobile import MobileNet
+
+
+def images(count, shape=(8, 8, 1), classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(count) % classes
+    x = rng.normal(size=(count, *shape)).astype("float32") + y[:, None, None, None]
+    return Examples(x, y)
+
+
+@pytest.fixture
+def space():
+    return MobileNet((8, 8, 1), 3)
+
+
+@pytest.fixture
+def hp():
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"stage0/depth": 1, "stage1/depth": 0, "stem/filters": 8}
+    return hp
+
+
+class TestRecipe:
+    def test_the_learning_rate_rises_peaks_and_falls_to_zero(self):
+        recipe = Recipe(epochs=10, batch_size=10, learning_rate=0.1, warmup=0.2)
+        optimizer = recipe.optimizer(examples=95)
+        rates = []
+        for step in range(101):
+            optimizer.iterations.assign(step)
+            rates.append(float(optimizer.learning_rate))
+        assert np.argmax(rates) == 20
+        assert rates[20] == pytest.approx(0.1)
+        assert rates[0] < 0.01
+        assert rates[100] == pytest.approx(0.0, abs=1e-6)
+
+    def test_training_learns(self, space, hp):
+        trained = Trained(space, Recipe(epochs=15, batch_size=16))
+        model = trained.build(hp)
+        history = trained.fit(hp, model, images(96), images(48, seed=1))
+        assert history.history["val_accuracy"][-1] > 0.8
+
+    def test_each_epoch_says_how_long_it_took(self, space, hp):
+        trained = Trained(space, Recipe(epochs=2, batch_size=16))
+        history = trained.fit(hp, trained.build(hp), images(32))
+        assert len(history.history[EPOCH_SECONDS]) == 2
+        assert min(history.history[EPOCH_SECONDS]) > 0
+
+    def test_patience_stops_a_training_that_no_longer_gains(self, space, hp):
+        recipe = Recipe(epochs=20, batch_size=16, patience=1, learning_rate=1e-9)
+        trained = Trained(space, recipe)
+        noise = Examples(images(32).x[:], np.roll(images(32).y, 1))
+        history = trained.fit(hp, trained.build(hp), images(32), noise)
+        assert len(history.history["loss"]) < 20
+
+    def test_balancing_weighs_rare_classes_up(self, space, hp):
+        seen = {}
+
+        class Spy(keras_tuner.HyperModel):
+            def build(self, hp):
+                return space.build(hp)
+
+            def fit(self, hp, model, *args, class_weight=None, **kwargs):
+                seen.update(class_weight)
+
+        rare = Examples(images(40).x[:], np.array([0] * 30 + [1] * 10))
+        Trained(Spy(), Recipe(1, 8, balance=True)).fit(hp, None, rare)
+        assert seen == {0: pytest.approx(40 / 60), 1: pytest.approx(40 / 20)}
+
+
+class TestTrained:
+    def test_the_ready_model_is_stock_and_answers_as_the_trained_one(self, space, hp):
+        trained = Trained(space, Recipe(epochs=1, batch_size=16))
+        model = trained.build(hp)
+        trained.fit(hp, model, images(32))
+        ready = trained.ready(hp, model)
+        assert any(isinstance(layer, FusedBatchNormalization) for layer in model.layers)
+        assert all(type(layer).__module__.startswith("keras.") for layer in ready.layers)
+        x = images(8).x[:]
+        np.testing.assert_allclose(ready(x), model(x), atol=1e-5)
+        assert set(ready.evaluate(x, images(8).y, verbose=0, return_dict=True)) == {
+            "loss",
+            "accuracy",
+        }
+
+    def test_the_same_seed_gives_the_same_first_weights(self, space, hp):
+        one, same, other = (
+            Trained(space, Recipe(1, 16, seed=seed)).build(hp).get_weights()
+            for seed in (0, 0, 1)
+        )
+        assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
+        assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+    def test_mixed_precision_trains_and_ends_in_float32(self, space, hp):
+        trained = Trained(space, Recipe(1, 16, mixed_precision=True))
+        model = trained.build(hp)
+        trained.fit(hp, model, images(16))
+        assert model.layers[1].compute_dtype == "float16"
+        ready = trained.ready(hp, model)
+        assert {layer.compute_dtype for layer in ready.layers} == {"float32"}
+
+    def test_a_foreign_model_keeps_its_optimizer(self, hp):
+        class Foreign(keras_tuner.HyperModel):
+            def build(self, hp):
+                model = keras.Sequential(
+                    [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+                )
+                loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+                model.compile("sgd", loss)
+                return model
+
+        trained = Trained(Foreign(), Recipe(2, 16))
+        model = trained.build(hp)
+        history = trained.fit(hp, model, images(32), images(16))
+        assert isinstance(model.optimizer, keras.optimizers.SGD)
+        assert len(history.history["val_loss"]) == 2
+        assert trained.ready(hp, model) is model
+
+
+class TestSchedule:
+    def test_a_look_shows_thirty_thousand_images_whatever_the_size(self):
+        for count in (1500, 40_000):
+            x = np.zeros((count, 8, 8, 1), "uint8")
+            recipe, part, _ = look(load((x, np.arange(count) % 3)))
+            assert 25_000 < recipe.epochs * len(part) <= 30_000
+
+    def test_larger_data_get_fewer_epochs_and_larger_batches(self):
+        epochs = [full(count).epochs for count in (500, 20_000, 60_000)]
+        assert epochs == sorted(epochs, reverse=True)
+        batches = [batch_size(count) for count in (100, 1150, 5000, 60_000)]
+        assert batches == [16, 16, 64, 128]
+
+    def test_a_deadline_stops_within_a_step(self, space, hp):
+        trained = Trained(space, Recipe(epochs=50, batch_size=16))
+        history = trained.fit(
+            hp, trained.build(hp), images(64), callbacks=[Deadline(-math.inf)]
+        )
+        assert len(history.history["loss"]) == 1
+
+
+class TestAugmentation:
+    def test_the_same_seed_varies_alike_and_another_otherwise(self):
+        vary = augmentation((8, 8, 1))
+        x = images(4).x[:]
+        one, same, other = (vary(x, (0, seed)).numpy() for seed in (1, 1, 2))
+        np.testing.assert_array_equal(one, same)
+        assert not np.array_equal(one, other)
+
+    def test_images_stay_what_they_are(self):
+        blob = np.zeros((200, 28, 28, 1), "uint8")
+        blob[:, 10:18, 10:18] = 255
+        varied = augmentation((28, 28, 1))(blob, (0, 0)).numpy()
+        assert varied.shape == blob.shape
+        assert varied.dtype == np.float32
+        mass = varied.sum(axis=(1, 2, 3)) / blob[0].sum()
+        assert 0.6 < mass.min() < mass.mean() < mass.max() < 1.6
+        rows = (varied.sum(axis=(2, 3)) * np.arange(28)).sum(1) / varied.sum(axis=(1, 2, 3))
+        assert abs(rows.mean() - 13.5) < 0.5
+        assert rows.std() > 0.5
+
+    def test_only_colour_photographs_are_mirrored(self):
+        ramp = np.broadcast_to(np.arange(32.0)[:, None], (32, 32, 1))
+        mirrored = []
+        for channels in (1, 3):
+            x = np.repeat(np.repeat(ramp[None], 100, 0), channels, -1).astype("float32")
+            varied = augmentation((32, 32, channels))(x, (0, 0)).numpy()
+            slope = varied[:, 16, 24, 0] - varied[:, 16, 8, 0]
+            mirrored.append(float(np.mean(slope < 0)))
+        assert mirrored[0] == 0
+        assert 0.3 < mirrored[1] < 0.7
+
+
+class TestFusedBatchNormalization:
+    @pytest.mark.parametrize("training", [True, False])
+    def test_it_computes_what_keras_computes(self, training):
+        x = np.random.default_rng(0).normal(2, 3, size=(64, 4, 4, 5)).astype("float32")
+        ours = FusedBatchNormalization(momentum=0.9)
+        theirs = keras.layers.BatchNormalization(momentum=0.9)
+        for _ in range(3):
+            np.testing.assert_allclose(
+                ours(x, training=training), theirs(x, training=training), atol=1e-4
+            )
+        for mine, stock in zip(ours.weights, theirs.weights, strict=True):
+            np.testing.assert_allclose(mine, stock, rtol=2e-3, atol=1e-5)
