@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import difflib
 import inspect
 import json
 import os
@@ -29,6 +28,7 @@ from kerasnas.oracles.gaussian_process import GaussianProcess
 from kerasnas.oracles.random_search import RandomSearch
 from kerasnas.result import JOURNAL, SearchResult
 from kerasnas.session import Session
+from kerasnas.spelling import did_you_mean
 from search_spaces.space import SearchSpace
 from search_spaces.task import ImageClassification
 
@@ -259,11 +259,10 @@ def _check_space(space: Any) -> None:
 
 
 def _unknown(what: str, received: Any, known: Iterable[str]) -> ValueError:
-    nearest = difflib.get_close_matches(str(received), list(known), n=1)
-    hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
+    known = list(known)
     return ValueError(
-        f"Unknown {what}. Received: {what}={received!r}. {hint}Known: "
-        f"{', '.join(map(repr, known))}."
+        f"Unknown {what}. Received: {what}={received!r}. {did_you_mean(received, known)}"
+        f"Known: {', '.join(map(repr, known))}."
     )
 
 

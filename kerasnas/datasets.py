@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import pathlib
 import zipfile
@@ -13,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from kerasnas.data import read, resize, stratified_split
+from kerasnas.spelling import did_you_mean
 
 __all__ = ["NamedData", "open_dataset"]
 
@@ -206,9 +206,7 @@ def _tfds(name: str) -> NamedData:
     try:
         tfds.builder(name, data_dir=place)
     except ValueError as error:  # unknown, or no such configuration, or no name at all
-        known = ["digits", *tfds.list_builders()]
-        nearest = difflib.get_close_matches(name.split("/")[0], known, n=1)
-        hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
+        hint = did_you_mean(name.split("/")[0], ["digits", *tfds.list_builders()])
         raise ValueError(
             f"There is no such data set. Received: {name!r}. {hint}Pass {_ACCEPTED}."
         ) from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
 import numbers
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+from kerasnas.spelling import did_you_mean
 
 __all__ = [
     "format_cost",
@@ -238,8 +239,7 @@ def _quantity(name: str, bound: object) -> _Quantity:
     works = ", ".join(map(repr, _COSTS))
     if name in _LATER:
         raise ValueError(f"{name!r} cannot be limited yet. {received} What works: {works}.")
-    nearest = difflib.get_close_matches(str(name).lower(), [*_COSTS, *_LATER], n=1, cutoff=0.5)
-    hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
+    hint = did_you_mean(name, [*_COSTS, *_LATER])
     raise ValueError(f"No cost is called {name!r}. {received} {hint}What works: {works}.")
 
 

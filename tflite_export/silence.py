@@ -16,9 +16,9 @@ def silence() -> Iterator[None]:
     """Discard warnings, log records, what is printed, and what native code writes.
 
     The converter writes from C++, past `sys.stderr`, so the file descriptors 1 and 2
-    themselves are pointed at the null device. They belong to the whole process: what other threads print
-    meanwhile is lost too. `sys.stderr` stays the object it is, because log handlers that are
-    made meanwhile, as TensorFlow's are, hold on to it.
+    themselves are pointed at the null device. They belong to the whole process: what other
+    threads print meanwhile is lost too. `sys.stderr` stays the object it is, because log
+    handlers that are made meanwhile, as TensorFlow's are, hold on to it.
     """
     with contextlib.ExitStack() as stack:
         null = stack.enter_context(open(os.devnull, "w"))
