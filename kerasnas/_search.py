@@ -8,6 +8,8 @@ import dataclasses
 import inspect
 import json
 import os
+import secrets
+import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +28,7 @@ from kerasnas.oracles._oracle import SearchOracle
 from kerasnas.oracles.candidates import smallest
 from kerasnas.oracles.gaussian_process import GaussianProcess
 from kerasnas.oracles.random_search import RandomSearch
-from kerasnas.result import JOURNAL, SearchResult
+from kerasnas.result import SearchResult
 from kerasnas.session import Session
 from kerasnas.spelling import did_you_mean
 from search_spaces.space import SearchSpace
@@ -64,7 +66,7 @@ def search(
     directory: str | os.PathLike[str] = "searches",
     project_name: str = "search",
     overwrite: bool = False,
-    seed: int = 0,
+    seed: int | None = 0,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int = 1,
 ) -> keras.Model:
@@ -108,7 +110,8 @@ def search(
         directory: Folder of searches.
         project_name: Name of this search's folder in it.
         overwrite: Whether to start over where the folder holds a search; `False` continues.
-        seed: Seeds the split, the proposals and the trainings.
+        seed: Seeds the split, the proposals and the trainings. `None` draws a fresh one, or
+            takes that of the search that is continued.
         callbacks: Keras callbacks for every training; must be deep-copyable.
         verbose: 0 is silent; 1 shows progress.
 
@@ -129,14 +132,19 @@ def search(
     report = tflite_export.export(model, "model.tflite", calibration=train_ds)
     ```
     """
+    started = time.monotonic()
     bounds = parse_limits(limits)
     seconds = parse_duration(max_time)
     _check(strategy, device, workers, class_weight, max_trials, epochs)
     _check_space(space)
     if max_trials is None and seconds is None:
         max_trials = _MAX_TRIALS
-    oracle = _oracle(strategy, objective, max_trials, bounds, seed)
     folder = _writable(Path(directory), project_name)
+    earlier = None if overwrite else _earlier(folder)
+    if seed is None:
+        seed = earlier.settings.get("seed") if earlier is not None else None
+        seed = secrets.randbits(32) if seed is None else seed
+    oracle = _oracle(strategy, objective, max_trials, bounds, seed)
     _let_gpu_memory_grow()
     data = load(
         train_data,
@@ -166,8 +174,7 @@ def search(
     }
     budgeted = {"max_trials": max_trials, "max_time": seconds}
     spent = 0.0
-    if not overwrite and (folder / JOURNAL).exists():
-        earlier = SearchResult(folder)
+    if earlier is not None:
         _check_same_search(earlier, settings)
         if earlier.winner is not None and earlier.budgeted == budgeted:
             return earlier.best_model()
@@ -177,7 +184,7 @@ def search(
         oracle=oracle,
         data=data,
         limits=bounds,
-        budget=Budget(seconds, spent),
+        budget=Budget(seconds, spent + time.monotonic() - started),
         epochs=epochs,
         recipe={
             "balance": class_weight is not None,
@@ -312,6 +319,13 @@ def _writable(directory: Path, project_name: str) -> Path:
             "Pass a `directory` that you may write to."
         ) from error
     return folder
+
+
+def _earlier(folder: Path) -> SearchResult | None:
+    """The search that the folder holds, if there is one."""
+    with contextlib.suppress(FileNotFoundError):
+        return SearchResult(folder)
+    return None
 
 
 def _for_data(space: Any, data: Data) -> keras_tuner.HyperModel:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib.metadata
 import json
 import platform
@@ -19,6 +18,7 @@ from kerasnas.limits import parse_limit_options
 __all__ = ["main"]
 
 _PROJECT = "search"
+_BATCH = 256
 _VERSIONED = ("kerasnas", "tensorflow", "keras", "keras-tuner", "scikit-optimize", "numpy")
 
 
@@ -113,6 +113,7 @@ def _search(options: argparse.Namespace) -> None:
     started = time.monotonic()
     limits = parse_limit_options(options.limit)
     search = kerasnas.search  # loads TensorFlow, quietly, before anything else does
+    from kerasnas.data import read
     from kerasnas.datasets import open_dataset
 
     dataset = open_dataset(options.dataset, image_size=options.image_size)
@@ -136,16 +137,18 @@ def _search(options: argparse.Namespace) -> None:
         verbose=0 if options.quiet else 1,
     )
     model.save(options.output / "model.keras")
+    # Read as the search reads them: grey images may come without their channel axis.
+    train, test = (read(part).dataset(_BATCH) for part in (dataset.train, dataset.test))
     report = kerasnas.export(
         model,
         options.output / "model.tflite",
         options.quantization,
-        calibration=dataset.train,
-        validation_data=dataset.test,
+        calibration=train,
+        validation_data=test,
         seed=options.seed,
     )
     result = kerasnas.open_search(options.output, _PROJECT)
-    best = result.winner or dataclasses.asdict(result.leaderboard()[0])
+    best = result.answer or {"values": {}, "costs": {}}
     summary = {
         "dataset": options.dataset,
         "test_accuracy_float": report.accuracy_keras,

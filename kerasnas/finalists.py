@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from kerasnas.data import Data
 from kerasnas.examples import Examples
 from kerasnas.limits import format_cost
 from kerasnas.progress import Progress
-from kerasnas.training import Deadline, Recipe, Trained, batch_size, full
+from kerasnas.training import Recipe, TimeLimit, Trained, batch_size, full
 
 __all__ = ["Final", "Finalist"]
 
@@ -159,8 +158,7 @@ class Final:
         model = trained.build(hp)
         if start is not None:
             model.set_weights(start.get_weights())
-        deadline = Deadline(time.monotonic() + max(0.0, self.budget.left))
-        callbacks = [*copy.deepcopy(list(self.callbacks)), deadline]
+        callbacks = [*copy.deepcopy(list(self.callbacks)), TimeLimit(self.budget.left)]
         trained.fit(hp, model, train, validation, callbacks=callbacks)
         return self._judged(trial, trained.ready(hp, model))
 

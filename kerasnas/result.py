@@ -81,9 +81,15 @@ class SearchResult:
 
     @property
     def winner(self) -> dict[str, Any] | None:
-        """What is known of the network that was returned, or `None` before the end."""
+        """What is known of the network that won, or `None` before the search is finished."""
         finished = self._last("finished")
-        return None if finished is None else dict(finished["winner"])
+        return None if finished is None else dict(finished["answer"])
+
+    @property
+    def answer(self) -> dict[str, Any] | None:
+        """Likewise of the network returned last: the winner, or the best when interrupted."""
+        returned = self._last("finished", "interrupted")
+        return None if returned is None else dict(returned["answer"])
 
     @property
     def budgeted(self) -> dict[str, Any]:
@@ -164,5 +170,5 @@ class SearchResult:
             lines.append(f"{rank:3d}. {name} {trial.score:.4f}  {trial.trial_id}  {decisions}")
         return "\n".join(lines)
 
-    def _last(self, kind: str) -> dict[str, Any] | None:
-        return next((dict(e) for e in reversed(self._events) if e["event"] == kind), None)
+    def _last(self, *kinds: str) -> dict[str, Any] | None:
+        return next((dict(e) for e in reversed(self._events) if e["event"] in kinds), None)

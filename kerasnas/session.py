@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from kerasnas.journal import Journal
 from kerasnas.limits import format_cost, format_duration
 from kerasnas.progress import Progress
 from kerasnas.result import FILE, JOURNAL, MODEL, SearchResult
-from kerasnas.training import EPOCH_SECONDS, Deadline, Recipe, Trained, batch_size, look
+from kerasnas.training import EPOCH_SECONDS, Recipe, TimeLimit, Trained, batch_size, look
 from kerasnas.tuner import Tuner
 from search_spaces.space import SearchSpace
 
@@ -31,6 +30,7 @@ __all__ = ["Session"]
 # Multiply-accumulates a second and core in training; and seconds to build and trace.
 _SPEED = 1.5e9
 _TRACING = 12.0
+_LOOKS = 16  # at least so many, where there is a bound on time
 
 
 @dataclasses.dataclass
@@ -122,6 +122,7 @@ class Session:
                     best = Finalist(
                         ranked[0], self._loaded(tuner, trained, ranked[0]), {}, None
                     )
+                self._record("interrupted", answer=self._facts(best))
                 progress.say(
                     f"interrupted: trial {best.trial.trial_id} is the best so far; "
                     "the same call continues"
@@ -145,10 +146,14 @@ class Session:
         return recipe, train, self.data.validation
 
     def _bounds(self) -> list[keras.callbacks.Callback]:
-        """What keeps a look that takes unusually long from eating the time of the final."""
+        """Where time is short, looks are compared at equal time rather than equal images.
+
+        A network that cannot be looked at in a sixteenth of the time for looks could not be
+        trained well in the rest either.
+        """
         if self.budget.looking is None:
             return []
-        return [Deadline(time.monotonic() + self.budget.looking + 0.3 * self.budget.left)]
+        return [TimeLimit(self.budget.looking / _LOOKS)]
 
     def _expectation(self, recipe: Recipe, examples: int) -> str:
         most = f"{self.oracle.max_trials} trials at most, " if self.oracle.max_trials else ""
@@ -194,21 +199,19 @@ class Session:
             partial = self.folder / f".{FILE}"
             partial.write_bytes(winner.file)
             os.replace(partial, self.folder / FILE)
-        values = dict(winner.trial.hyperparameters.values)
-        self._record(
-            "finished",
-            winner={
-                "trial": winner.trial.trial_id,
-                "values": values,
-                "scores": dict(winner.scores),
-                "costs": self.space.costs(values)
-                if isinstance(self.space, SearchSpace)
-                else {},
-                "refitted": winner.refitted,
-                "int8_bytes": None if winner.file is None else len(winner.file),
-            },
-            budgeted=self.budgeted,
-        )
+        self._record("finished", answer=self._facts(winner), budgeted=self.budgeted)
+
+    def _facts(self, answer: Finalist) -> dict[str, Any]:
+        """What the journal keeps of the network that is returned."""
+        values = dict(answer.trial.hyperparameters.values)
+        return {
+            "trial": answer.trial.trial_id,
+            "values": values,
+            "scores": dict(answer.scores),
+            "costs": self.space.costs(values) if isinstance(self.space, SearchSpace) else {},
+            "refitted": answer.refitted,
+            "int8_bytes": None if answer.file is None else len(answer.file),
+        }
 
     def _record(self, kind: str, **facts: Any) -> None:
         Journal(self.folder / JOURNAL).append({"event": kind, **facts})

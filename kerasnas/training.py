@@ -25,8 +25,8 @@ from search_spaces.space import SearchSpace
 
 __all__ = [
     "EPOCH_SECONDS",
-    "Deadline",
     "Recipe",
+    "TimeLimit",
     "Trained",
     "augmentation",
     "batch_size",
@@ -45,6 +45,7 @@ _FULL_IMAGES = 1_500_000
 _FULL_EPOCHS = (30, 120)
 _SCORING_BATCH = 256
 _LOOK_SCORED_ON = 6_000
+_VARIED_FROM = (3, 30)  # epochs
 _ANGLE, _ZOOM, _SHIFT = math.radians(8), 0.1, 0.1
 
 
@@ -62,7 +63,7 @@ class Recipe:
         patience: Epochs without a lower validation loss before training stops; `None` never
             stops early. What was trained longest is kept either way: under a falling
             learning rate the last weights are the settled ones.
-        augment: Whether training images are varied: see `augmentation`.
+        augment: Whether training images are varied: see `batches` and `augmentation`.
         balance: Whether classes weigh the same in the loss however many examples they have.
         mixed_precision: Whether activations are float16 while training; weights and the
             returned model are float32. It pays on GPUs with large images.
@@ -96,9 +97,20 @@ class Recipe:
         return optimizer
 
     def batches(self, train: Examples) -> tf.data.Dataset:
-        """The training examples as the recipe shows them: shuffled and varied."""
-        vary = augmentation(train.x.shape[1:]) if self.augment else None
-        return train.dataset(self.batch_size, shuffle=self.seed, map_batch=vary)
+        """The training examples as the recipe shows them: shuffled and varied.
+
+        Variation keeps a network from learning examples by heart, which takes many passes; in
+        few it only slows learning down. So it grows with the epochs, from none at 3 to all of
+        it at 30.
+        """
+        few, many = _VARIED_FROM
+        strength = float(np.clip((self.epochs - few) / (many - few), 0.0, 1.0))
+        varied = self.augment and strength > 0
+        return train.dataset(
+            self.batch_size,
+            shuffle=self.seed,
+            map_batch=augmentation(train.x.shape[1:], strength) if varied else None,
+        )
 
     def callbacks(self, validation: Examples | None) -> list[keras.callbacks.Callback]:
         """Early stopping, where it is asked for and there is something to judge by."""
@@ -218,23 +230,28 @@ class _EpochTimer(keras.callbacks.Callback):
             logs[EPOCH_SECONDS] = time.monotonic() - self._began
 
 
-class Deadline(keras.callbacks.Callback):
+class TimeLimit(keras.callbacks.Callback):
     """Ends a training after the step in which its time is over.
 
     Args:
-        moment: When, by `time.monotonic()`.
+        seconds: How long, from the beginning of the training.
     """
 
-    def __init__(self, moment: float) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__()
-        self.moment = moment
+        self.seconds = seconds
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._end = time.monotonic() + self.seconds
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if time.monotonic() > self.moment:
+        if time.monotonic() > self._end:
             self.model.stop_training = True
 
 
-def augmentation(shape: Sequence[int]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def augmentation(
+    shape: Sequence[int], strength: float = 1.0
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Light random variation of images, for `Examples.dataset(map_batch=...)`.
 
     Each image is turned by up to 8 degrees, scaled by up to 10 % along each axis and moved by
@@ -244,6 +261,7 @@ def augmentation(shape: Sequence[int]) -> Callable[[tf.Tensor, tf.Tensor], tf.Te
 
     Args:
         shape: `(height, width, channels)` of the images.
+        strength: 1 for the above, less for less.
 
     Returns:
         A function from a batch and a seed of shape (2,) to the batch, varied, float32.
@@ -254,16 +272,16 @@ def augmentation(shape: Sequence[int]) -> Callable[[tf.Tensor, tf.Tensor], tf.Te
 
     def vary(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         draw = tf.random.stateless_uniform((6, tf.shape(images)[0]), seed, -1.0, 1.0)
-        angle = draw[0] * _ANGLE
-        zoom_x, zoom_y = tf.exp(draw[1] * _ZOOM), tf.exp(draw[2] * _ZOOM)
+        angle = draw[0] * _ANGLE * strength
+        zoom_x, zoom_y = (tf.exp(draw[i] * _ZOOM * strength) for i in (1, 2))
         if mirrored:
             zoom_x *= tf.sign(draw[5])
         # Output pixel (x, y) is read at matrix * (x, y) + offset; the centre stays but for
         # the shift.
         a, b = tf.cos(angle) * zoom_x, -tf.sin(angle) * zoom_y
         c, d = tf.sin(angle) * zoom_x, tf.cos(angle) * zoom_y
-        x0 = center[0] * (1 - a) - center[1] * b + draw[3] * _SHIFT * width
-        y0 = center[1] * (1 - d) - center[0] * c + draw[4] * _SHIFT * height
+        x0 = center[0] * (1 - a) - center[1] * b + draw[3] * _SHIFT * strength * width
+        y0 = center[1] * (1 - d) - center[0] * c + draw[4] * _SHIFT * strength * height
         zero = tf.zeros_like(angle)
         return tf.raw_ops.ImageProjectiveTransformV3(
             images=tf.cast(images, tf.float32),

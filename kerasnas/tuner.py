@@ -40,7 +40,7 @@ class Tuner(keras_tuner.Tuner):
         oracle: What to try next.
         max_time: Seconds after which no further trial starts, counted from `search()`; a
             trial that would probably end later (by the median so far) does not start
-            either. `None` sets no bound. The first trial always starts.
+            either. `None` sets no bound. The very first trial of a search always starts.
         progress: Shows the trials; `None` leaves that to KerasTuner.
         **kwargs: Passed on to `keras_tuner.Tuner`: `directory`, `project_name`,
             `overwrite`, `executions_per_trial`, `distribution_strategy`, ...
@@ -100,10 +100,10 @@ class Tuner(keras_tuner.Tuner):
             self.on_search_end()
 
     def pre_create_trial(self) -> None:
-        if self.max_time is None or not self._durations:
+        if self.max_time is None or not self.oracle.end_order:
             return
         left = self.max_time - (time.monotonic() - self._started)
-        if left < statistics.median(self._durations):
+        if left <= 0 or (self._durations and left < statistics.median(self._durations)):
             raise _OutOfTime
 
     def on_trial_begin(self, trial: Any) -> None:

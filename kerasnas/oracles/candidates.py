@@ -72,6 +72,11 @@ class Candidates:
             return 0.0
         return violation(self._costs(values), self._limits)
 
+    def fullness(self, row: Row) -> float:
+        """Tell how much of its tightest limit an assignment takes; 1.0 is all of it."""
+        costs = self.costs(self.decisions.values(row))
+        return max((costs[name] / bound for name, bound in self._limits.items()), default=0.0)
+
     def first(self, rows: Iterable[Row]) -> Row | None:
         """Return the first of these assignments that may be proposed, if any."""
         return next((row for row in rows if self._admits(row)), None)

@@ -28,6 +28,7 @@ __all__ = ["GaussianProcess"]
 
 Array = npt.NDArray[np.float64]
 
+_RIVALS = 2  # random candidates for each place of the design, where there are limits
 _CLIMBS = 6  # local searches that start from the best finished trials
 _OUTLIER = 5.0  # scores are clipped at so many good half-ranges below the median
 
@@ -111,7 +112,10 @@ class GaussianProcess(SearchOracle):
         return int(np.clip(len(decisions.categorical) // 3, 4, 10))
 
     def _designed(self, decisions: Decisions) -> Row | None:
-        """Return the initial design's next assignment, or the admitted one nearest to it."""
+        """Return the initial design's next assignment, or the admitted one nearest to it.
+
+        Under limits, the best networks are near them: the fullest of a few is taken.
+        """
         index, count = len(self.trials), self._num_designed(decisions)
         if index >= count or not len(decisions):
             return self.candidates.draw(self.rng)
@@ -121,8 +125,11 @@ class GaussianProcess(SearchOracle):
             random_state=int(np.random.default_rng(self.seed).integers(2**31)),
         )
         row = decisions.from_unit(np.array(unit)[[index]])[0]
-        repaired = self.candidates.repair(row, self.rng)
-        return self.candidates.draw(self.rng) if repaired is None else repaired
+        found = [self.candidates.repair(row, self.rng)]
+        if self.limits:
+            found += [self.candidates.draw(self.rng) for _ in range(_RIVALS)]
+        admitted = [row for row in found if row is not None]
+        return max(admitted, key=self.candidates.fullness) if admitted else None
 
     def _improving(self, decisions: Decisions, finished: Sequence[Trial]) -> Row | None:
         """Return an assignment with a large expected improvement."""

@@ -11,7 +11,9 @@ from kerasnas.cli import main
 def dataset(tmp_path_factory, shades):
     (x_train, y_train), (x_test, y_test) = shades(60), shades(21, seed=1)
     path = tmp_path_factory.mktemp("data") / "shades.npz"
-    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    # Grey images without a channel axis, as such files often have them.
+    arrays = {"x_train": x_train[..., 0], "x_test": x_test[..., 0]}
+    np.savez(path, y_train=y_train, y_test=y_test, **arrays)
     return str(path)
 
 
@@ -47,7 +49,7 @@ def test_the_accuracy_in_the_summary_is_the_files(finished, dataset):
     from tflite_export import TFLiteModel
 
     test = np.load(dataset)
-    answers = TFLiteModel(output / "model.tflite").predict(test["x_test"]).argmax(1)
+    answers = TFLiteModel(output / "model.tflite").predict(test["x_test"][..., None]).argmax(1)
     assert summary["test_accuracy_int8"] == pytest.approx(np.mean(answers == test["y_test"]))
 
 

@@ -1,5 +1,3 @@
-import math
-
 import keras
 import keras_tuner
 import numpy as np
@@ -11,8 +9,8 @@ from kerasnas.examples import Examples
 from kerasnas.normalization import FusedBatchNormalization
 from kerasnas.training import (
     EPOCH_SECONDS,
-    Deadline,
     Recipe,
+    TimeLimit,
     Trained,
     augmentation,
     batch_size,
@@ -150,11 +148,9 @@ class TestSchedule:
         batches = [batch_size(count) for count in (100, 1150, 5000, 60_000)]
         assert batches == [16, 16, 64, 128]
 
-    def test_a_deadline_stops_within_a_step(self, space, hp):
+    def test_a_time_limit_stops_within_a_step(self, space, hp):
         trained = Trained(space, Recipe(epochs=50, batch_size=16))
-        history = trained.fit(
-            hp, trained.build(hp), images(64), callbacks=[Deadline(-math.inf)]
-        )
+        history = trained.fit(hp, trained.build(hp), images(64), callbacks=[TimeLimit(0)])
         assert len(history.history["loss"]) == 1
 
 
@@ -177,6 +173,22 @@ class TestAugmentation:
         rows = (varied.sum(axis=(2, 3)) * np.arange(28)).sum(1) / varied.sum(axis=(1, 2, 3))
         assert abs(rows.mean() - 13.5) < 0.5
         assert rows.std() > 0.5
+
+    def test_no_strength_is_no_variation(self):
+        x = images(4, (9, 8, 1)).x[:]
+        np.testing.assert_allclose(augmentation((9, 8, 1), 0.0)(x, (0, 1)), x, atol=1e-4)
+
+    def test_variation_waits_for_many_epochs(self):
+        examples = images(16)
+
+        def totals(x):
+            return np.sort(x.sum(axis=(1, 2, 3)))
+
+        plain, varied = (
+            next(iter(Recipe(epochs, 16).batches(examples)))[0].numpy() for epochs in (3, 30)
+        )
+        np.testing.assert_allclose(totals(plain), totals(examples.x[:]), rtol=1e-5)
+        assert not np.allclose(totals(varied), totals(examples.x[:]), rtol=1e-3)
 
     def test_only_colour_photographs_are_mirrored(self):
         ramp = np.broadcast_to(np.arange(32.0)[:, None], (32, 32, 1))

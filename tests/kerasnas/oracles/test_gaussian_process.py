@@ -135,3 +135,20 @@ def test_keras_tuners_objective_works():
     objective = keras_tuner.Objective("score", "max")
     oracle = GaussianProcess(objective, 25, hyperparameters=bits(12), seed=0)
     assert max(map(options, play(oracle, options))) == 12
+
+
+def test_under_limits_the_design_is_near_them():
+    def design(limits):
+        oracle = GaussianProcess(
+            "loss",
+            9,
+            hyperparameters=bits(24),
+            seed=0,
+            num_initial_points=9,
+            costs=lambda values: {"params": 1.0 + options(values)},
+            limits=limits,
+        )
+        oracle.verbose = 0
+        return np.mean([options(values) for values in play(oracle, lambda _: 1.0)])
+
+    assert design({"params": 1000}) > design(None) + 1

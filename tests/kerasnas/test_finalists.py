@@ -1,0 +1,124 @@
+"""How the winner is chosen, with trainings and conversions played."""
+
+import itertools
+import types
+
+import keras_tuner
+import numpy as np
+import pytest
+
+from kerasnas.budget import Budget
+from kerasnas.data import load
+from kerasnas.finalists import Final, Finalist
+from kerasnas.progress import Progress
+
+
+class Model:
+    """Stands for a trained model: `validation_loss` says how good it is."""
+
+    def __init__(self, loss):
+        self.loss = loss
+
+    def evaluate(self, *_, **__):
+        return {"loss": self.loss}
+
+
+def trial(number, score):
+    hp = types.SimpleNamespace(values={})
+    return types.SimpleNamespace(trial_id=f"{number:04d}", score=score, hyperparameters=hp)
+
+
+@pytest.fixture
+def final(shades, monkeypatch):
+    def make(objective="val_loss", losses=(), sizes=(), limits=None, epochs=1, **kwargs):
+        objective = keras_tuner.Objective(objective, "min" if "loss" in objective else "max")
+        budget = Budget(None)
+        losses, sizes = iter(losses), itertools.chain(sizes, itertools.repeat(1000))
+        made = Final(
+            space=None,
+            data=load(shades(30)),
+            objective=objective,
+            limits=limits or {},
+            budget=budget,
+            progress=Progress("score", "min", None, budget, verbose=0),
+            recipe={},
+            load=lambda trial: Model(next(losses)),
+            epochs=epochs,
+            **kwargs,
+        )
+
+        class Played:
+            def __init__(self, space, recipe):
+                pass
+
+            def build(self, hp):
+                model = Model(next(losses))
+                model.set_weights = lambda weights: None
+                return model
+
+            def fit(self, *args, **kwargs):
+                pass
+
+            def ready(self, hp, model):
+                return model
+
+        Model.get_weights = lambda self: []
+        monkeypatch.setattr("kerasnas.finalists.Trained", Played)
+        monkeypatch.setattr(
+            "kerasnas.finalists.tflite_export.convert",
+            lambda *args: bytes(next(sizes)),
+            raising=False,
+        )
+        return made
+
+    return make
+
+
+def test_the_int8_score_decides_where_accuracy_counts(final):
+    chooser = final("val_accuracy")
+    floats = Finalist(
+        trial(0, 0.9), None, {"val_accuracy": 0.9, "val_accuracy_int8": 0.5}, b""
+    )
+    whole = Finalist(trial(1, 0.8), None, {"val_accuracy": 0.8, "val_accuracy_int8": 0.8}, b"")
+    assert min([floats, whole], key=chooser.rank) is whole
+
+
+def test_the_objective_decides_otherwise(final):
+    low = Finalist(trial(0, 9.0), None, {"val_loss": 0.1, "val_accuracy_int8": 0.5}, b"")
+    high = Finalist(trial(1, 9.0), None, {"val_loss": 0.2, "val_accuracy_int8": 0.8}, b"")
+    assert min([low, high], key=final("val_loss").rank) is low
+
+
+def test_the_best_finalist_is_trained_on_with_all_examples(final):
+    winner = final(losses=[0.3, 0.1, 0.2, 0.09]).choose([trial(i, 0.0) for i in range(3)], 0.0)
+    assert winner.trial.trial_id == "0001"
+    assert winner.refitted
+    assert winner.scores["val_loss"] == 0.1  # from before it had seen the validation part
+    assert winner.model.loss == 0.09
+
+
+def test_a_last_training_that_went_wrong_is_thrown_away(final):
+    winner = final(losses=[0.3, 0.1, 0.2, 0.5]).choose([trial(i, 0.0) for i in range(3)], 0.0)
+    assert not winner.refitted
+    assert winner.model.loss == 0.1
+
+
+def test_no_finalist_is_lost_when_the_rest_is_interrupted(final):
+    kept = []
+    chooser = final(losses=[0.3, 0.1], on_finalist=kept.append)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        chooser.choose([trial(i, 0.0) for i in range(3)], 0.0)
+    assert [finalist.model.loss for finalist in kept] == [0.3, 0.1]
+
+
+def test_files_over_the_limit_are_passed_over(final):
+    chooser = final(
+        losses=np.linspace(1, 0, 20), limits={"flash": 2000}, sizes=[5000, 1000, 5000]
+    )
+    winner = chooser.choose([trial(i, 0.0) for i in range(2)], 0.0)
+    assert winner.trial.trial_id == "0001"
+
+
+def test_nothing_fits_is_no_winner(final):
+    chooser = final(losses=[1.0] * 9, limits={"flash": 10})
+    assert chooser.choose([trial(0, 0.0)], 0.0) is None
