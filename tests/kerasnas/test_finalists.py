@@ -106,7 +106,7 @@ def test_a_last_training_that_went_wrong_is_thrown_away(final):
 def test_no_finalist_is_lost_when_the_rest_is_interrupted(final):
     kept = []
     chooser = final(losses=[0.3, 0.1], on_finalist=kept.append)
-    with pytest.raises(RuntimeError, match="StopIteration"):
+    with pytest.raises(StopIteration):  # what is played ends here
         chooser.choose([trial(i, 0.0) for i in range(3)], 0.0)
     assert [finalist.model.loss for finalist in kept] == [0.3, 0.1]
 
