@@ -85,10 +85,12 @@ def search(
             `keras.utils.image_dataset_from_directory` makes; or a tuple of arrays. Integer
             or one-hot labels. uint8 images are divided by 255, others are standardised,
             both inside the model.
-        validation_data: Likewise; candidates are compared on it. `None` splits a fixed,
-            stratified part off.
+        validation_data: Likewise; candidates are compared on it, and the returned model
+            has in the end been trained on it too: judge that on other data. `None` splits a
+            fixed, stratified part off.
         space: `"mobilenet"`, a `SearchSpace` (an instance, or a class to be made for the
-            data), or any `keras_tuner.HyperModel` or build function.
+            data), or any `keras_tuner.HyperModel` or build function. An instance without
+            `rescaling` is given that of the data; `(1.0, 0.0)` says that it needs none.
         strategy: `"bayesian"`, `"random"`, or any `keras_tuner.Oracle`, which then brings
             its own objective, seed and number of trials.
         objective: As in KerasTuner, e.g. `"val_accuracy"` (the default) or `"val_loss"`.
@@ -137,14 +139,16 @@ def search(
     seconds = parse_duration(max_time)
     _check(strategy, device, workers, class_weight, max_trials, epochs)
     _check_space(space)
-    if max_trials is None and seconds is None:
-        max_trials = _MAX_TRIALS
     folder = _writable(Path(directory), project_name)
     earlier = None if overwrite else _earlier(folder)
     if seed is None:
         seed = earlier.settings.get("seed") if earlier is not None else None
         seed = secrets.randbits(32) if seed is None else seed
     oracle = _oracle(strategy, objective, max_trials, bounds, seed)
+    if oracle.max_trials is None and seconds is None:
+        oracle.max_trials = _MAX_TRIALS
+    if isinstance(oracle, SearchOracle):
+        bounds = oracle.limits  # an oracle may bring more of them
     _let_gpu_memory_grow()
     data = load(
         train_data,
@@ -154,6 +158,7 @@ def search(
         steps=steps,
         class_names=class_names,
         seed=seed,
+        cache_dir=folder,
     )
     hypermodel = _for_data(space, data)
     if isinstance(hypermodel, SearchSpace):
@@ -162,7 +167,10 @@ def search(
             # A safe start: if time allows for one look only, it is at no random network.
             oracle.start_with = [hypermodel.default()]
     settings = {
-        "space": type(hypermodel).__name__,
+        "space": _described(hypermodel),
+        "strategy": type(oracle).__name__,
+        "objective": oracle.objective.name,
+        "direction": oracle.objective.direction,
         "limits": bounds,
         "epochs": epochs,
         "class_weight": class_weight,
@@ -172,7 +180,7 @@ def search(
         "class_names": data.class_names,
         "data": _fingerprint(data),
     }
-    budgeted = {"max_trials": max_trials, "max_time": seconds}
+    budgeted = {"max_trials": oracle.max_trials, "max_time": seconds}
     spent = 0.0
     if earlier is not None:
         _check_same_search(earlier, settings)
@@ -289,11 +297,11 @@ def _oracle(
             f"strategy={strategy!r} of type {type(strategy).__name__}. Known names: "
             f"{', '.join(map(repr, _STRATEGIES))}."
         )
-    if objective is not None:
+    if objective is not None or max_trials is not None:
         raise ValueError(
-            "An oracle brings its own objective. Received: "
-            f"objective={objective!r} beside strategy={type(strategy).__name__}. "
-            "Give it to the oracle instead."
+            "An oracle brings its own objective and number of trials. Received: "
+            f"objective={objective!r}, max_trials={max_trials!r} beside "
+            f"strategy={type(strategy).__name__}. Give them to the oracle instead."
         )
     if isinstance(strategy, SearchOracle):
         strategy.limits = {**strategy.limits, **limits}
@@ -354,6 +362,15 @@ def _for_data(space: Any, data: Data) -> keras_tuner.HyperModel:
     space.task = dataclasses.replace(theirs, one_hot=data.one_hot)
     space.rescaling = data.rescaling if space.rescaling is None else space.rescaling
     return space
+
+
+def _described(space: keras_tuner.HyperModel) -> str:
+    """A name of the space that another space, or the same with other decisions, has not."""
+    if isinstance(space, SearchSpace):
+        config = json.dumps(space.hyperparameters().get_config()["space"], default=str)
+        return f"{type(space).__qualname__}:{zlib.crc32(config.encode()):08x}"
+    named = space.function if isinstance(space, _BuildFunction) else type(space)
+    return f"{named.__module__}.{getattr(named, '__qualname__', named)}"
 
 
 class _BuildFunction(keras_tuner.HyperModel):

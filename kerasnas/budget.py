@@ -9,6 +9,8 @@ __all__ = ["Budget"]
 # Looking longer finds better networks, training longer makes the found one good; both gain
 # little past half of the time.
 _LOOKING = 0.45
+_LOOKS = 16  # at least about so many, where tracing leaves the time
+_SHORTEST_LOOK = 15.0  # seconds; much less than tracing takes would save nothing
 _FILES = 45.0  # seconds kept for conversion, verification and writing
 _FINALISTS = 3
 _FINALIST_EPOCHS = 5  # fewer would rank the finalists worse than the looks did
@@ -42,6 +44,14 @@ class Budget:
     def looking(self) -> float | None:
         """Seconds left for looks at candidates; `None` for no bound."""
         return None if self.max_time is None else max(0.0, self._until(_LOOKING))
+
+    @property
+    def look(self) -> float | None:
+        """Seconds for one look, the same in every session; `None` for no bound."""
+        if self.max_time is None:
+            return None
+        whole = self._until(_LOOKING) + self.spent
+        return float(min(max(whole / _LOOKS, _SHORTEST_LOOK), max(1.0, self.left / 2)))
 
     def finalists(self, epochs: int, epoch_seconds: float) -> tuple[int, int]:
         """How many of the best candidates to train fully before one is chosen, and how long.

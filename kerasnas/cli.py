@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import math
 import platform
 import sys
 import time
@@ -19,6 +20,8 @@ __all__ = ["main"]
 
 _PROJECT = "search"
 _BATCH = 256
+_CALIBRATION = 4_096  # examples of which the export draws its calibration sample
+_VERIFIED = 10_000  # test examples at most
 _VERSIONED = ("kerasnas", "tensorflow", "keras", "keras-tuner", "scikit-optimize", "numpy")
 
 
@@ -39,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"kerasnas: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("kerasnas: interrupted; the same command continues", file=sys.stderr)
+        print(
+            "kerasnas: interrupted; the command without --overwrite continues", file=sys.stderr
+        )
         return 130
     return 0
 
@@ -138,26 +143,35 @@ def _search(options: argparse.Namespace) -> None:
     )
     model.save(options.output / "model.keras")
     # Read as the search reads them: grey images may come without their channel axis.
-    train, test = (read(part).dataset(_BATCH) for part in (dataset.train, dataset.test))
+    # A stratified part, because files and folders are often sorted by class.
+    train = read(dataset.train).stratified_subset(_CALIBRATION, options.seed)
+    test = read(dataset.test).stratified_subset(_VERIFIED, options.seed)
     report = kerasnas.export(
         model,
         options.output / "model.tflite",
         options.quantization,
-        calibration=train,
-        validation_data=test,
+        calibration=train.dataset(_BATCH),
+        validation_data=test.dataset(_BATCH),
         seed=options.seed,
     )
+    if report.bytes > limits.get("flash", math.inf):
+        raise RuntimeError(
+            f"The file is larger than its limit. Received: {report.bytes:,} bytes as "
+            f"{options.quantization} with flash={limits['flash']:,.0f}. The limit is kept for "
+            "int8 by a search that ends; search longer, or export as int8."
+        )
     result = kerasnas.open_search(options.output, _PROJECT)
     best = result.answer or {"values": {}, "costs": {}}
     summary = {
         "dataset": options.dataset,
         "test_accuracy_float": report.accuracy_keras,
         f"test_accuracy_{options.quantization}": report.accuracy_tflite,
+        "test_examples": report.num_verified,
         "tflite_bytes": report.bytes,
         "params": model.count_params(),
         "macs": best["costs"].get("macs"),
         "trials": len(result.trials),
-        "seconds": round(time.monotonic() - started, 1),
+        "seconds": round(max(result.spent(), time.monotonic() - started), 1),
         "finished": result.winner is not None,
         "best": best["values"],
         "classes": result.settings["class_names"] or result.settings["num_classes"],

@@ -23,12 +23,15 @@ from kerasnas.examples import Examples
 from kerasnas.limits import format_cost
 from kerasnas.progress import Progress
 from kerasnas.training import Recipe, TimeLimit, Trained, batch_size, full
+from tflite_export.verification import decision
 
 __all__ = ["Final", "Finalist"]
 
 _CALIBRATED_ON = 256
 _JUDGED_ON = 5_000
 _JUDGED_BATCH = 256
+_WATCHED = 2_000  # validation examples that early stopping goes by
+_LEAST_PATIENCE = 5  # epochs
 # A last training that ends this much under the finalist it repeats has gone wrong: it has
 # even seen the examples it is judged on.
 _TOLERANCE = 0.02
@@ -126,7 +129,8 @@ class Final:
             # Trained as long as asked for already, or no time to train it longer.
             return self._judged(trial, self.load(trial))
         self.progress.stage(f"training the {_ORDINALS[number]} of the best, {epochs} epochs")
-        return self._train(trial, epochs, self.data.train, self.data.validation)
+        watched = self.data.validation.stratified_subset(_WATCHED, 0)
+        return self._train(trial, epochs, self.data.train, watched)
 
     def _refit(
         self, finalist: Finalist, epochs: int, seconds_per_image: float
@@ -140,7 +144,8 @@ class Final:
             return None
         self.progress.stage(f"training the best on all examples, {possible} epochs")
         refit = self._train(finalist.trial, possible, everything, None, finalist.model)
-        if _loss(refit) > _loss(finalist) + _TOLERANCE:
+        lost_its_file = finalist.file is not None and refit.file is None
+        if lost_its_file or _loss(refit) > _loss(finalist) + _TOLERANCE:
             self.progress.say("training on all examples went worse: the finalist is kept")
             return None
         return dataclasses.replace(refit, refitted=True, scores=finalist.scores)
@@ -154,7 +159,9 @@ class Final:
         start: keras.Model | None = None,
     ) -> Finalist:
         hp = trial.hyperparameters
-        trained = Trained(self.space, Recipe(epochs, batch_size(len(train)), **self.recipe))
+        patience = max(_LEAST_PATIENCE, epochs // 4)
+        recipe = Recipe(epochs, batch_size(len(train)), patience=patience, **self.recipe)
+        trained = Trained(self.space, recipe)
         model = trained.build(hp)
         if start is not None:
             model.set_weights(start.get_weights())
@@ -173,8 +180,10 @@ class Final:
         file = self._int8(model)
         if file is not None and "val_accuracy" in scores:
             answers = tflite_export.TFLiteModel(file).predict(part.x[:])
-            right = answers.argmax(axis=-1) == part.labels
-            scores["val_accuracy_int8"] = float(np.mean(right))
+            decide = decision(model, answers.shape)
+            if decide is not None:
+                right = decide(answers).ravel() == part.labels
+                scores["val_accuracy_int8"] = float(np.mean(right))
         return Finalist(trial, model, scores, file)
 
     def _entrants(self, ranked: Sequence[Any]) -> Iterator[Any]:
@@ -200,12 +209,16 @@ class Final:
         try:
             file: bytes = tflite_export.convert(model, "int8", samples)
             return file
-        except (RuntimeError, ValueError) as error:
-            # Only a foreign model can get here: all operations of our spaces convert.
+        except Exception as error:
+            # Only a foreign model can get here, with any error of its own: all operations of
+            # our spaces convert. What was trained is not lost for it.
             self.progress.say(f"no int8 file can be made of this model: {error}")
             return None
 
 
 def _loss(finalist: Finalist) -> float:
     scores = finalist.scores
-    return 1 - scores["val_accuracy"] if "val_accuracy" in scores else scores["val_loss"]
+    for name in ("val_accuracy_int8", "val_accuracy"):
+        if name in scores:
+            return 1 - scores[name]
+    return scores["val_loss"]

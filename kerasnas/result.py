@@ -71,7 +71,7 @@ class SearchResult:
     @property
     def objective(self) -> tuple[str, str]:
         """Name and direction (`"max"` or `"min"`) of the score."""
-        header = self._last("search") or {}
+        header = self._last("search") or self.settings
         return str(header["objective"]), str(header["direction"])
 
     @property

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,20 @@ from kerasnas.journal import Journal
 from kerasnas.limits import format_cost, format_duration
 from kerasnas.progress import Progress
 from kerasnas.result import FILE, JOURNAL, MODEL, SearchResult
-from kerasnas.training import EPOCH_SECONDS, Recipe, TimeLimit, Trained, batch_size, look
+from kerasnas.training import STEP_SECONDS, Recipe, TimeLimit, Trained, batch_size, look
 from kerasnas.tuner import Tuner
 from search_spaces.space import SearchSpace
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Session"]
 
 # Multiply-accumulates a second and core in training; and seconds to build and trace.
 _SPEED = 1.5e9
 _TRACING = 12.0
-_LOOKS = 16  # at least so many, where there is a bound on time
 
 
 @dataclasses.dataclass
@@ -68,7 +72,15 @@ class Session:
     verbose: int = 1
 
     def run(self) -> keras.Model:
-        """Search, choose and keep; the model, compiled and trained."""
+        """Search, choose and keep; the model, compiled and trained.
+
+        Raises:
+            ValueError: If another program runs this search.
+        """
+        with _alone(self.folder), _no_retracing_warnings():
+            return self._run()
+
+    def _run(self) -> keras.Model:
         recipe, part, judged_on = self._look()
         trained = Trained(self.space, recipe)
         objective = self.oracle.objective
@@ -102,17 +114,23 @@ class Session:
             load=lambda trial: self._loaded(tuner, trained, trial),
             epochs=self.epochs,
             callbacks=self.callbacks,
-            on_finalist=finalists.append,
+            on_finalist=lambda finalist: self._note(finalist, finalists),
         )
         with progress:
             progress.say(self._expectation(recipe, len(part)))
             try:
-                tuner.search(part, judged_on, callbacks=[*self.callbacks, *self._bounds()])
+                self._try_candidates(tuner, part, judged_on, progress)
                 ranked = self.oracle.get_best_trials(len(self.oracle.trials))
                 ranked = [trial for trial in ranked if trial.status == "COMPLETED"]
                 self._check_something_was_found(ranked)
                 seconds = self._seconds_per_image(ranked[0], recipe, len(part))
                 winner = final.choose(ranked, seconds)
+                if winner is not None:
+                    finalists.append(winner)
+                    if self._is_worse_than_before(winner, final):
+                        progress.say("an earlier session found better: its model is kept")
+                        return SearchResult(self.folder).best_model()
+                    self._keep(winner)
             except KeyboardInterrupt:
                 best = min(finalists, key=final.rank, default=None)
                 if best is None:
@@ -125,7 +143,7 @@ class Session:
                 self._record("interrupted", answer=self._facts(best))
                 progress.say(
                     f"interrupted: trial {best.trial.trial_id} is the best so far; "
-                    "the same call continues"
+                    "the same call continues, without `overwrite`"
                 )
                 return best.model
             if winner is None:
@@ -134,9 +152,35 @@ class Session:
                     f"Received: limits={dict(self.limits)}, {len(ranked)} trained candidates "
                     f"in {self.folder}. Raise the `flash` limit, or search longer."
                 )
-            self._keep(winner)
             progress.say(self._summary(winner))
         return winner.model
+
+    def _try_candidates(
+        self, tuner: Tuner, part: Examples, judged_on: Examples, progress: Progress
+    ) -> None:
+        try:
+            tuner.search(part, judged_on, callbacks=[*self.callbacks, *self._bounds()])
+        except RuntimeError as error:
+            # Too many failures in a row end the looks, but what was found before is good.
+            if not any(t.status == "COMPLETED" for t in self.oracle.trials.values()):
+                raise
+            progress.say(str(error))
+
+    def _note(self, finalist: Finalist, finalists: list[Finalist]) -> None:
+        """Keep a finalist while others are still trained: the best so far is the model."""
+        finalists.append(finalist)
+        self._record("finalist", answer=self._facts(finalist))
+
+    def _is_worse_than_before(self, winner: Finalist, final: Final) -> bool:
+        """Whether the search was finished before, with fewer trials, and better."""
+        earlier = None if self.overwrite else SearchResult(self.folder).winner
+        if earlier is None or not (self.folder / MODEL).exists():
+            return False
+        before = Finalist(winner.trial, winner.model, earlier["scores"], winner.file)
+        if final.rank(before) >= final.rank(winner):
+            return False
+        self._record("finished", answer=earlier, budgeted=self.budgeted)
+        return True
 
     def _look(self) -> tuple[Recipe, Examples, Examples]:
         if self.epochs is None:
@@ -148,12 +192,10 @@ class Session:
     def _bounds(self) -> list[keras.callbacks.Callback]:
         """Where time is short, looks are compared at equal time rather than equal images.
 
-        A network that cannot be looked at in a sixteenth of the time for looks could not be
+        A network too slow to be looked at in a sixteenth of the time for looks could not be
         trained well in the rest either.
         """
-        if self.budget.looking is None:
-            return []
-        return [TimeLimit(self.budget.looking / _LOOKS)]
+        return [] if self.budget.look is None else [TimeLimit(self.budget.look)]
 
     def _expectation(self, recipe: Recipe, examples: int) -> str:
         most = f"{self.oracle.max_trials} trials at most, " if self.oracle.max_trials else ""
@@ -175,10 +217,12 @@ class Session:
         return trained.ready(trial.hyperparameters, tuner.load_model(trial))
 
     def _seconds_per_image(self, trial: Any, recipe: Recipe, examples: int) -> float:
-        if trial.metrics.exists(EPOCH_SECONDS):
-            return float(trial.metrics.get_history(EPOCH_SECONDS)[-1].mean()) / examples
-        seconds = [t.seconds for t in SearchResult(self.folder).trials if t.seconds]
-        return statistics.median(seconds) / (recipe.epochs * examples)
+        if trial.metrics.exists(STEP_SECONDS):
+            step = float(trial.metrics.get_history(STEP_SECONDS)[-1].mean())
+            return step / recipe.batch_size
+        # A foreign `fit` may return a bare number; whole trials then say it roughly.
+        spent = max(self.budget.spent, 1.0) / max(len(self.oracle.trials), 1)
+        return spent / (recipe.epochs * examples)
 
     def _check_something_was_found(self, ranked: Sequence[Any]) -> None:
         if ranked:
@@ -222,3 +266,33 @@ class Session:
             "" if winner.file is None else f", {format_cost('flash', len(winner.file))} int8"
         )
         return f"best: trial {winner.trial.trial_id}{size}  {scores}"
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the search's folder, so that no other program writes to it meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # Beside the folder: `overwrite` deletes what is in it.
+    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ValueError(
+                    "Another program runs this search. Received: directory="
+                    f"{str(folder.parent)!r}, project_name={folder.name!r}. Wait for it, stop "
+                    "it, or pass another `project_name`."
+                ) from error
+        yield
+
+
+@contextlib.contextmanager
+def _no_retracing_warnings() -> Iterator[None]:
+    """Each candidate is another graph; TensorFlow takes that for a mistake and says so."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

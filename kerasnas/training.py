@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from search_spaces.realise import realise
 from search_spaces.space import SearchSpace
 
 __all__ = [
-    "EPOCH_SECONDS",
+    "STEP_SECONDS",
     "Recipe",
     "TimeLimit",
     "Trained",
@@ -34,8 +35,8 @@ __all__ = [
     "look",
 ]
 
-EPOCH_SECONDS = "epoch_seconds"
-"""Metric by which each epoch's duration is recorded."""
+STEP_SECONDS = "step_seconds"
+"""Metric by which the mean duration of a training step is recorded."""
 
 # What a look shows a candidate: the ranks of candidates settle long before their scores.
 _LOOK_IMAGES = 30_000
@@ -94,6 +95,8 @@ class Recipe:
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=self.weight_decay)
         # Decaying scales, shifts and biases would only work against normalisation.
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        if self.mixed_precision:
+            return keras.optimizers.LossScaleOptimizer(optimizer)  # small gradients survive
         return optimizer
 
     def batches(self, train: Examples) -> tf.data.Dataset:
@@ -200,17 +203,20 @@ class Trained(keras_tuner.HyperModel):
             model.compile(
                 self.recipe.optimizer(len(train)), **self.space.task.compile_arguments()
             )
-        return self.space.fit(
-            hp,
-            model,
-            self.recipe.batches(train),
-            validation_data=None if validation is None else validation.dataset(_SCORING_BATCH),
-            epochs=self.recipe.epochs,
-            callbacks=[_EpochTimer(), *callbacks, *self.recipe.callbacks(validation)],
-            class_weight=_class_weight(train) if self.recipe.balance else None,
-            shuffle=False,  # the data set does that, and Keras warns of doing it twice
-            verbose=0,
-        )
+        with warnings.catch_warnings():
+            # The data set shuffles; Keras warns that it will not do so again.
+            warnings.filterwarnings("ignore", "`shuffle=True` was passed")
+            return self.space.fit(
+                hp,
+                model,
+                self.recipe.batches(_balanced(train) if self.recipe.balance else train),
+                validation_data=(
+                    None if validation is None else validation.dataset(_SCORING_BATCH)
+                ),
+                epochs=self.recipe.epochs,
+                callbacks=[_Stopwatch(), *callbacks, *self.recipe.callbacks(validation)],
+                verbose=0,
+            )
 
 
 def _normalization() -> type[keras.layers.BatchNormalization]:
@@ -219,22 +225,33 @@ def _normalization() -> type[keras.layers.BatchNormalization]:
     return keras.layers.BatchNormalization if on_gpu else FusedBatchNormalization
 
 
-class _EpochTimer(keras.callbacks.Callback):
-    """Adds `EPOCH_SECONDS` to the metrics of each epoch: what a longer training would take."""
+class _Stopwatch(keras.callbacks.Callback):
+    """Adds `STEP_SECONDS` to the metrics of each epoch: what a longer training would take.
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    The first step, which traces the model, is left out.
+    """
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._steps, self._seconds = -1, 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._began = time.monotonic()
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._steps += 1
+        if self._steps:
+            self._seconds += time.monotonic() - self._began
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs is not None:
-            logs[EPOCH_SECONDS] = time.monotonic() - self._began
+        if logs is not None and self._steps > 0:
+            logs[STEP_SECONDS] = self._seconds / self._steps
 
 
 class TimeLimit(keras.callbacks.Callback):
     """Ends a training after the step in which its time is over.
 
     Args:
-        seconds: How long, from the beginning of the training.
+        seconds: How long, from the end of the first step, which traces the model.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -242,9 +259,11 @@ class TimeLimit(keras.callbacks.Callback):
         self.seconds = seconds
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        self._end = time.monotonic() + self.seconds
+        self._end: float | None = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if self._end is None:
+            self._end = time.monotonic() + self.seconds
         if time.monotonic() > self._end:
             self.model.stop_training = True
 
@@ -295,9 +314,12 @@ def augmentation(
     return vary
 
 
-def _class_weight(examples: Examples) -> dict[int, float]:
+def _balanced(examples: Examples) -> Examples:
+    """The examples, weighted so that all classes count alike in the loss."""
     classes, counts = np.unique(examples.labels, return_counts=True)
-    return {
-        int(c): float(len(examples) / (len(classes) * n))
-        for c, n in zip(classes, counts, strict=True)
-    }
+    share = np.zeros(classes.max() + 1, np.float32)
+    share[classes] = len(examples) / (len(classes) * counts)
+    weight = share[examples.labels]
+    if examples.weight is not None:
+        weight = weight * examples.weight
+    return Examples(examples.x, examples.y, weight)

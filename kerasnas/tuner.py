@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import time
@@ -118,7 +119,8 @@ class Tuner(keras_tuner.Tuner):
         # With KerasTuner's weights beside it the model can be had without the hypermodel.
         if epoch == 0:
             path = Path(self.get_trial_dir(trial.trial_id)) / ARCHITECTURE
-            write_atomically(path, model.to_json())
+            with contextlib.suppress(NotImplementedError, TypeError):  # a subclassed model
+                write_atomically(path, model.to_json())
         super().on_epoch_end(trial, model, epoch, logs)
 
     def on_trial_end(self, trial: Any) -> None:

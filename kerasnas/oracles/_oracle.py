@@ -334,7 +334,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             unseen = not over and not self.hyperparameters.space and self.ongoing_trials
             return Trial(self.get_space(), trial_id, "IDLE" if unseen else "STOPPED")
         trial = Trial(_share(self.hyperparameters, values), trial_id, "RUNNING")
-        costs = self.candidates.costs(values)
+        costs = {k: float(v) for k, v in self.candidates.costs(values).items()}
         self._record("created", trial=trial_id, values=values, costs=costs)
         self._add(trial)
         return trial
