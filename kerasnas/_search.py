@@ -62,6 +62,7 @@ def search(
     steps: int | None = None,
     class_names: Sequence[str] | None = None,
     class_weight: str | None = None,
+    augment: bool = True,
     workers: int = 0,
     directory: str | os.PathLike[str] = "searches",
     project_name: str = "search",
@@ -108,6 +109,9 @@ def search(
         steps: Batches (examples, if not batched) to read of a data set without end.
         class_names: Names of the classes; taken from the data set where it has them.
         class_weight: `"balanced"` weighs classes alike however many examples they have.
+        augment: Whether long trainings vary images a little: turned, moved, scaled, and
+            colour photographs mirrored. `False` where mirroring would make another class of
+            an image, such as road signs.
         workers: Not yet; 0 trains in this process.
         directory: Folder of searches.
         project_name: Name of this search's folder in it.
@@ -174,6 +178,7 @@ def search(
         "limits": bounds,
         "epochs": epochs,
         "class_weight": class_weight,
+        "augment": augment,
         "seed": seed,
         "input_shape": list(data.input_shape),
         "num_classes": data.num_classes,
@@ -195,6 +200,7 @@ def search(
         budget=Budget(seconds, spent + time.monotonic() - started),
         epochs=epochs,
         recipe={
+            "augment": augment,
             "balance": class_weight is not None,
             "mixed_precision": _mixed_precision_pays(data),
             "seed": seed,

@@ -93,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--class-weight", choices=["balanced"], help="weigh classes alike")
     add(
+        "--no-augment", action="store_true", help="do not vary images, e.g. mirror photographs"
+    )
+    add(
         "--quantization",
         default="int8",
         choices=["int8", "dynamic", "float16", "float32"],
@@ -134,6 +137,7 @@ def _search(options: argparse.Namespace) -> None:
         epochs=options.epochs,
         class_names=dataset.class_names,
         class_weight=options.class_weight,
+        augment=not options.no_augment,
         workers=options.workers,
         directory=options.output,
         project_name=_PROJECT,

@@ -24,8 +24,9 @@ class MobileNet(SearchSpace):
     A stem, stages of inverted residuals, an optional wide 1x1 convolution, and the task's
     head. Each stage after the first halves the resolution, and there are as many as bring
     the shorter side of the image to about 5 pixels: 2 stages for 8x8, 3 for 28x28, 4 for
-    32x32 and 96x96, 5 for 224x224. A stage of depth 0 is left out with its halving, so small
-    members are really small. Every operation has an int8 kernel in TFLite.
+    32x32 and 96x96, 5 for 224x224; the stem's larger stride, the default from 16 pixels on,
+    halves once more. A stage of depth 0 is left out with its halving, so small members are
+    really small. Every operation has an int8 kernel in TFLite.
 
     | decision              | values                | what it sets                           |
     |-----------------------|-----------------------|----------------------------------------|

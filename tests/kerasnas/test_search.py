@@ -1,5 +1,6 @@
 """The one call, end to end, on data that take no time to learn."""
 
+import fcntl
 import functools
 import os
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import kerasnas
+from kerasnas.journal import Journal
 from search_spaces import blocks
 from search_spaces.space import SearchSpace
 
@@ -158,6 +160,10 @@ class TestDataIn:
         model = search(train_data=data, max_trials=1)
         assert model.evaluate(x, y, verbose=0, return_dict=True)["accuracy"] >= 0.0
 
+    def test_classes_are_balanced_beside_sample_weights(self, search, shades):
+        x, y = shades()
+        search(train_data=(x, y, np.ones(60)), class_weight="balanced", max_trials=1)
+
     def test_validation_data_of_ones_own_are_used(self, search, shades):
         search(validation_data=shades(12, seed=3), max_trials=1)
         result = kerasnas.open_search(search.keywords["directory"])
@@ -236,6 +242,26 @@ class TestContinuing:
         with pytest.raises(ValueError, match="data="):
             search(train_data=shades(60, seed=5), max_trials=1)
 
+    def test_a_worse_second_answer_does_not_replace_the_first(self, search):
+        search(max_trials=1)
+        folder = search.keywords["directory"] / "search"
+        before = (folder / "model.keras").read_bytes()
+        unbeatable = {"val_accuracy": 2.0, "val_accuracy_int8": 2.0}
+        answer = {**kerasnas.open_search(folder.parent).winner, "scores": unbeatable}
+        Journal(folder / "journal.jsonl").append(
+            {"event": "finished", "answer": answer, "budgeted": {}}
+        )
+        search(max_trials=2)
+        assert (folder / "model.keras").read_bytes() == before
+        assert kerasnas.open_search(folder.parent).winner["scores"] == unbeatable
+
+    def test_two_programs_cannot_run_one_search(self, search):
+        directory = search.keywords["directory"]
+        with (directory / ".search.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with pytest.raises(ValueError, match="Another program runs this search"):
+                search()
+
     def test_overwrite_starts_over(self, search):
         search(max_trials=2)
         search(max_trials=1, epochs=2, overwrite=True)
@@ -264,6 +290,21 @@ class TestAnyKerasTuner:
     def test_an_oracle_of_keras_tuner_is_a_strategy(self, search):
         oracle = keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=1, seed=1)
         assert search(strategy=oracle, max_trials=None).built
+
+    def test_two_build_functions_are_two_searches(self, search):
+        def one(hp):
+            return Tiny((8, 8, 1), 3).build(hp)
+
+        def other(hp):
+            return Tiny((8, 8, 1), 3).build(hp)
+
+        search(space=one, max_trials=1)
+        with pytest.raises(ValueError, match="holds another search"):
+            search(space=other, max_trials=1)
+
+    def test_what_an_oracle_brings_cannot_be_given_beside_it(self, search):
+        with pytest.raises(ValueError, match="max_trials=2 beside strategy=RandomSearch"):
+            search(strategy=kerasnas.RandomSearch("val_loss", 1), max_trials=2)
 
     def test_the_tiny_space_of_a_user_is_made_for_the_data(self, search, shades):
         model = search(space=Tiny((8, 8, 1), 3), strategy="random", max_trials=1)
