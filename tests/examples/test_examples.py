@@ -117,7 +117,7 @@ def test_an_own_space_is_searched(tmp_path, capsys):
     )
     assert model(tf.zeros((1, 8, 8, 1))).shape == (1, 10)
     result = kerasnas.open_search(tmp_path, "own_space")
-    assert result.settings["space"] == "Own"
+    assert result.settings["space"].startswith("Own:")
     assert result.winner["costs"]["params"] == model.count_params() <= 2_000
     decisions = module.Own((8, 8, 1), 10).hyperparameters()
     assert result.winner["values"].keys() <= {hp.name for hp in decisions.space}
