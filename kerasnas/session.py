@@ -120,8 +120,7 @@ class Session:
             progress.say(self._expectation(recipe, len(part)))
             try:
                 self._try_candidates(tuner, part, judged_on, progress)
-                ranked = self.oracle.get_best_trials(len(self.oracle.trials))
-                ranked = [trial for trial in ranked if trial.status == "COMPLETED"]
+                ranked = self._completed()
                 self._check_something_was_found(ranked)
                 seconds = self._seconds_per_image(ranked[0], recipe, len(part))
                 winner = final.choose(ranked, seconds)
@@ -134,8 +133,8 @@ class Session:
             except KeyboardInterrupt:
                 best = min(finalists, key=final.rank, default=None)
                 if best is None:
-                    ranked = self.oracle.get_best_trials(1)
-                    if not ranked or ranked[0].status != "COMPLETED":
+                    ranked = self._completed()
+                    if not ranked:
                         raise
                     best = Finalist(
                         ranked[0], self._loaded(tuner, trained, ranked[0]), {}, None
@@ -162,9 +161,14 @@ class Session:
             tuner.search(part, judged_on, callbacks=[*self.callbacks, *self._bounds()])
         except RuntimeError as error:
             # Too many failures in a row end the looks, but what was found before is good.
-            if not any(t.status == "COMPLETED" for t in self.oracle.trials.values()):
+            if not self._completed():
                 raise
             progress.say(str(error))
+
+    def _completed(self) -> list[Any]:
+        """Completed trials, best first; KerasTuner's oracles pad theirs with failed ones."""
+        ranked = self.oracle.get_best_trials(len(self.oracle.trials))
+        return [trial for trial in ranked if trial.status == "COMPLETED"]
 
     def _note(self, finalist: Finalist, finalists: list[Finalist]) -> None:
         """Keep a finalist while others are still trained: the best so far is the model."""
