@@ -23,7 +23,7 @@ import tensorflow as tf
 import search_spaces
 from kerasnas.budget import Budget
 from kerasnas.data import Data, load
-from kerasnas.limits import format_cost, parse_duration, parse_limits, violation
+from kerasnas.limits import COSTS, format_cost, parse_duration, parse_limits, violation
 from kerasnas.oracles._oracle import SearchOracle
 from kerasnas.oracles.candidates import smallest
 from kerasnas.oracles.gaussian_process import GaussianProcess
@@ -94,7 +94,10 @@ def search(
             `rescaling` is given that of the data; `(1.0, 0.0)` says that it needs none.
         strategy: `"bayesian"`, `"random"`, or any `keras_tuner.Oracle`, which then brings
             its own objective, seed and number of trials.
-        objective: As in KerasTuner, e.g. `"val_accuracy"` (the default) or `"val_loss"`.
+        objective: As in KerasTuner, e.g. `"val_accuracy"` (the default) or `"val_loss"`. Of a
+            list, such as `["val_accuracy", "flash"]`, candidates are sought that trade one
+            for the other; the model returned is the best in the first, and
+            `open_search(...).pareto_front()` tells all that no other dominates.
         limits: Upper bounds, e.g. `{"params": "50k", "macs": "10M", "flash": "128KB"}`;
             `flash` is the size of the int8 `.tflite` file and is checked on the file itself.
         device: Not yet; use `limits`.
@@ -166,6 +169,7 @@ def search(
     )
     hypermodel = _for_data(space, data)
     if isinstance(hypermodel, SearchSpace):
+        _check_objectives(hypermodel, oracle)
         _check_reachable(hypermodel, bounds)
         if isinstance(oracle, SearchOracle) and not oracle.start_with:
             # A safe start: if time allows for one look only, it is at no random network.
@@ -175,6 +179,7 @@ def search(
         "strategy": type(oracle).__name__,
         "objective": oracle.objective.name,
         "direction": oracle.objective.direction,
+        "objectives": [one.name for one in getattr(oracle, "objectives", [oracle.objective])],
         "limits": bounds,
         "epochs": epochs,
         "class_weight": class_weight,
@@ -388,6 +393,17 @@ class _BuildFunction(keras_tuner.HyperModel):
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         return self.function(hp)
+
+
+def _check_objectives(space: SearchSpace, oracle: keras_tuner.Oracle) -> None:
+    known = space.costs(space.default())
+    for objective in getattr(oracle, "objectives", ()):
+        if objective.name in COSTS and objective.name not in known:
+            raise ValueError(
+                "An objective is a metric of the training or a cost of the space. Received: "
+                f"{objective.name!r}; {type(space).__name__} has the costs "
+                f"{', '.join(map(repr, known))}. Take one of these, or leave it out."
+            )
 
 
 def _check_reachable(space: SearchSpace, limits: Mapping[str, float]) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from kerasnas.spelling import did_you_mean
 
 __all__ = [
+    "COSTS",
     "format_cost",
     "format_duration",
     "parse_duration",
@@ -40,6 +41,9 @@ _ENERGY = _Quantity("an energy", {"uJ": 1e-3, "mJ": 1, "J": 1e3})
 
 _COSTS = {"params": _COUNT, "macs": _COUNT, "flash": _BYTES}
 _LATER = {"ram": _BYTES, "latency_ms": _TIME, "energy_mj": _ENERGY}
+
+COSTS = (*_COSTS, *_LATER)
+"""Names that costs have, measured already or later; less is better in each of them."""
 
 _AMOUNT = re.compile(r"\s*([-+]?[\d_]*\.?\d+(?:e[-+]?\d+)?|[-+]?\d+\.)\s*([a-z]*)\s*", re.I)
 _DURATION = re.compile(

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerasnas.journal import Journal
 from kerasnas.normalization import FUSED_NAME
+from kerasnas.oracles.pareto import nondominated
 
 __all__ = ["FILE", "JOURNAL", "MODEL", "SearchResult", "TrialRecord"]
 
@@ -31,7 +33,9 @@ class TrialRecord:
         values: Its decisions.
         costs: What it costs without training; empty for a foreign `HyperModel`.
         status: `"COMPLETED"`, `"FAILED"`, or `"RUNNING"` when it has not ended.
-        score: Value of the objective, or `None`.
+        score: Value of the (first) objective, or `None`.
+        losses: Values of all objectives, signed so that less is better; empty before it is
+            complete.
         seconds: How long it took, or `None`.
         message: Why it failed, or `None`.
     """
@@ -41,6 +45,7 @@ class TrialRecord:
     costs: Mapping[str, float]
     status: str = "RUNNING"
     score: float | None = None
+    losses: tuple[float, ...] = ()
     seconds: float | None = None
     message: str | None = None
 
@@ -100,25 +105,21 @@ class SearchResult:
     def trials(self) -> list[TrialRecord]:
         """All trials in the order in which they were proposed."""
         records: dict[str, TrialRecord] = {}
-        started = 0.0
         for event in self._events:
             if event["event"] == "created":
-                started = event["time"]
                 records[event["trial"]] = TrialRecord(
                     event["trial"], event["values"], event.get("costs") or {}
                 )
-            elif event["event"] == "session":
-                started = event["time"]  # a trial that was open is run again from here
             elif event["event"] == "ended":
                 records[event["trial"]] = dataclasses.replace(
                     records[event["trial"]],
                     status=event["status"],
                     score=event["score"],
                     values=event["values"],
-                    seconds=event["time"] - started,
+                    losses=tuple(event["losses"] or ()),
+                    seconds=event["seconds"],
                     message=event["message"],
                 )
-                started = event["time"]
         return list(records.values())
 
     def leaderboard(self) -> list[TrialRecord]:
@@ -126,6 +127,17 @@ class SearchResult:
         sign = -1 if self.objective[1] == "max" else 1
         completed = [t for t in self.trials if t.status == "COMPLETED" and t.score is not None]
         return sorted(completed, key=lambda t: sign * (t.score or 0.0))
+
+    def pareto_front(self) -> list[TrialRecord]:
+        """The completed trials that no other dominates, the best of the first objective first.
+
+        With a single objective, the best one and its equals.
+        """
+        ranked = self.leaderboard()
+        if not ranked:
+            return []
+        kept = nondominated(np.array([trial.losses for trial in ranked]))
+        return [trial for trial, on in zip(ranked, kept, strict=True) if on]
 
     def best_model(self) -> keras.Model:
         """The model the search returned; before its end, the best trial's.

@@ -14,11 +14,13 @@ Needs pytest and hypothesis (`pip install kerasnas[dev]`).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
 import random
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -94,12 +96,18 @@ def spaces(draw: st.DrawFn) -> keras_tuner.HyperParameters:
     for index in range(draw(st.integers(1, 5))):
         parents = [known for known in hp.space if isinstance(known, _CHOICE)]
         parent = draw(st.sampled_from([None, *parents]))
-        if parent is None:
+        with contextlib.ExitStack() as scopes:
+            if parent is not None:
+                allowed = draw(
+                    st.lists(st.sampled_from(parent.values), min_size=1, unique=True)
+                )
+                # KerasTuner finds a parent only within the conditions of its own.
+                for condition in parent.conditions:
+                    scopes.enter_context(
+                        hp.conditional_scope(condition.name, condition.values)
+                    )
+                scopes.enter_context(hp.conditional_scope(parent.name, allowed))
             _declare(draw, hp, f"d{index}")
-        else:
-            allowed = draw(st.lists(st.sampled_from(parent.values), min_size=1, unique=True))
-            with hp.conditional_scope(parent.name, allowed):
-                _declare(draw, hp, f"d{index}")
     return hp
 
 
@@ -167,6 +175,18 @@ def options(values: Mapping[str, Value]) -> float:
 
 
 # --- the contract -----------------------------------------------------------------------
+
+_outcomes = st.lists(st.sampled_from([1.0, 2.0, math.nan, math.inf]), max_size=5)
+_some = hypothesis.settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.function_scoped_fixture,  # `make` keeps nothing
+        hypothesis.HealthCheck.differing_executors,  # the classes that inherit this
+    ],
+)
 
 
 class OracleContract:
@@ -295,27 +315,52 @@ class OracleContract:
         assert oracle.create_trial("tuner0") is one
 
     @hypothesis.given(space=spaces())
-    @hypothesis.settings(
-        max_examples=15,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=[
-            hypothesis.HealthCheck.function_scoped_fixture,  # `make` keeps nothing
-            hypothesis.HealthCheck.differing_executors,  # the classes that inherit this
-        ],
-    )
+    @_some
     def test_candidates_of_any_space_are_valid_complete_and_new(
         self, make: Make, space: keras_tuner.HyperParameters
     ) -> None:
         oracle = make(hyperparameters=space, seed=0, max_trials=8)
-        played = play(oracle, rough)
-        members = Decisions(space).members(8)
-        assert len(played) == (8 if members is None else len(members))
-        assert len({json.dumps(values, sort_keys=True) for values in played}) == len(played)
-        for values in played:
-            assert json.loads(json.dumps(values)) == values
-            assert values == _checked(space, values)
+        _check(space, play(oracle, rough), 8)
+
+    @hypothesis.given(space=spaces(), outcomes=_outcomes)
+    @_some
+    def test_so_they_are_while_trials_run_and_fail(
+        self, make: Make, space: keras_tuner.HyperParameters, outcomes: list[float]
+    ) -> None:
+        oracle = make(hyperparameters=space, seed=0, max_trials=9)
+        oracle.verbose = 0
+        running = oracle.create_trial("tuner1")
+        scores = dict(enumerate(outcomes))
+        played = play(oracle, lambda v: scores.get(len(oracle.end_order), rough(v)))
+        _check(space, [dict(running.hyperparameters.values), *played], 9)
+        statuses = [oracle.trials[trial_id].status for trial_id in oracle.end_order]
+        expected = [math.isfinite(score) for score in outcomes[: len(played)]]
+        assert [status == "COMPLETED" for status in statuses[: len(expected)]] == expected
+        assert oracle.running == [running]
+
+    @hypothesis.given(space=spaces(), ended=st.integers(0, 8), outcomes=_outcomes)
+    @_some
+    def test_killed_at_any_trial_of_any_space_it_continues(
+        self, make: Make, space: keras_tuner.HyperParameters, ended: int, outcomes: list[float]
+    ) -> None:
+        def new() -> SearchOracle:
+            return make(hyperparameters=space, seed=0, max_trials=9)
+
+        def score(oracle: SearchOracle) -> Score:
+            scores = dict(enumerate(outcomes))
+            return lambda values: scores.get(len(oracle.end_order), rough(values))
+
+        whole = new()
+        uninterrupted = play(whole, score(whole))
+        with tempfile.TemporaryDirectory() as folder:
+            killed = resume(new(), Path(folder))
+            first = play(killed, score(killed), count=ended)
+            killed.create_trial("tuner0")
+            again = resume(new(), Path(folder))
+            assert first + play(again, score(again)) == uninterrupted
+        # In text, because a failed trial's score is no equal of itself.
+        assert json.dumps(_facts(again)) == json.dumps(_facts(whole))
+        assert again.end_order == whole.end_order
 
     def test_it_works_in_a_plain_tuner(self, make: Make, tmp_path: Path) -> None:
         class Plain(keras_tuner.Tuner):
@@ -357,6 +402,16 @@ class OracleContract:
 
 def _facts(oracle: SearchOracle) -> list[tuple[str, Values, float]]:
     return [(t.trial_id, t.hyperparameters.values, t.score) for t in oracle.trials.values()]
+
+
+def _check(space: keras_tuner.HyperParameters, played: list[Values], count: int) -> None:
+    """Check that candidates are new, valid and complete, and so many if there are."""
+    members = Decisions(space).members(count)
+    assert len(played) == (count if members is None else len(members))
+    assert len({json.dumps(values, sort_keys=True) for values in played}) == len(played)
+    for values in played:
+        assert json.loads(json.dumps(values)) == values
+        assert values == _checked(space, values)
 
 
 def _checked(space: keras_tuner.HyperParameters, values: Values) -> Values:

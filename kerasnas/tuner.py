@@ -33,7 +33,8 @@ class Tuner(keras_tuner.Tuner):
       its journal is what counts, KerasTuner's own files are written beside it.
     - The decisions of a `SearchSpace` are known without building models, and its costs and
       its notion of equal networks are given to the oracle: none over a limit is ever built,
-      none is trained twice. The networks of a foreign `HyperModel` are built to be measured.
+      none is trained twice. The networks of a foreign `HyperModel` are built to be measured,
+      few of them, because a model of those measures says which are worth building.
     - `max_time` ends the search between trials.
 
     Args:
@@ -76,7 +77,6 @@ class Tuner(keras_tuner.Tuner):
         self.progress = progress
         if progress is not None:
             oracle.verbose = 0
-        self._built: dict[str, dict[str, float]] = {}
         self._durations: list[float] = []
         self._started = self._trial_started = 0.0
         super().__init__(oracle=oracle, hypermodel=hypermodel, **kwargs)
@@ -174,13 +174,7 @@ class Tuner(keras_tuner.Tuner):
                     f"limits on {unmeasured}. Drop them, pass `costs=` to the oracle, or "
                     "describe the networks as a `search_spaces.SearchSpace`."
                 )
-            oracle.costs = self._built_costs
-
-    def _built_costs(self, values: Mapping[str, Any]) -> dict[str, float]:
-        key = json.dumps(dict(values), sort_keys=True)
-        if key not in self._built:  # building takes a second, and costs are asked for often
-            self._built[key] = self._build_and_count(values)
-        return self._built[key]
+            oracle.costs, oracle.slow_costs = self._build_and_count, True
 
     def _build_and_count(self, values: Mapping[str, Any]) -> dict[str, float]:
         hp = self.oracle.get_space()

@@ -11,6 +11,7 @@ import json
 import math
 import secrets
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from keras_tuner.engine.hyperparameters import HyperParameters
 from keras_tuner.engine.trial import Trial
 
 from kerasnas.journal import Event, Journal, write_atomically
-from kerasnas.limits import format_cost, parse_limits, violation
+from kerasnas.limits import COSTS, format_cost, parse_limits, violation
 from kerasnas.oracles.candidates import Candidates, Costs, Identity
 from kerasnas.oracles.decisions import Decisions, Values
+from kerasnas.oracles.pareto import nondominated
 
 __all__ = ["SearchOracle"]
 
@@ -44,14 +46,17 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
       KerasTuner's own files hold, a search reopens with every trial that ended, and trials
       that were open are run again first. `oracle.json` and `trial.json` are written for
       tools that look at them, never read.
-    - A trial without a finite score is a failure: it is not proposed again, and `suggest`
-      does not see it.
+    - A trial without a finite score is a failure: it is not proposed again, and not among
+      the trials that `suggest` is given, but in `failed`.
 
     The oracle works without a tuner too (`create_trial`, `update_trial`, `end_trial`); then
     nothing is written.
 
     Args:
-        objective: As in `keras_tuner.Oracle`; one objective only.
+        objective: As in `keras_tuner.Oracle`. Of several the first is what trials are ranked
+            by and what best epochs are chosen by; a plain tuple of values, never their sum, is
+            kept of each trial, and `pareto_front` answers. An objective is a metric of the
+            trial or one of its `costs`.
         max_trials: Number of candidates to try at most, `None` for no bound. A search that
             is reopened with more continues.
         hyperparameters: The space, or parts of it, if it is not left to the tuner. Copied.
@@ -61,6 +66,9 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         limits: Upper bounds on those costs, such as `{"params": "50k", "flash": "128KB"}`.
         identity: `identity(values)`, equal for candidates that are the same network. By
             default all active values.
+        slow_costs: Whether one call of `costs` takes longer than some milliseconds, as where
+            a model is built to be measured. Costs are then kept in the journal, and guessed
+            from those known, so that few have to be asked for.
         start_with: Candidates to try before any other, such as ones known to be good. Those
             that break a limit, or are the same network as another, are passed over.
         max_retries_per_trial: How often a trial that raised an exception is run again.
@@ -69,13 +77,16 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         **kwargs: Passed on to `keras_tuner.Oracle`.
 
     Attributes:
+        objectives: All objectives; `objective` is the first.
         journal: The record of the search; `None` without a tuner.
         rng: The generator of the proposal that `suggest` is asked for.
 
     Raises:
-        ValueError: If several objectives are given, or the seed is negative.
+        ValueError: If there is no objective in a list of them, if one is given twice, or if
+            the seed is negative.
     """
 
+    objective: keras_tuner.Objective
     trials: dict[str, Trial]
     ongoing_trials: dict[str, Trial]
     start_order: list[str]
@@ -93,25 +104,19 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         costs: Costs | None = None,
         limits: Mapping[str, float | int | str] | None = None,
         identity: Identity | None = None,
+        slow_costs: bool = False,
         start_with: Sequence[Values] = (),
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 10,
         **kwargs: Any,
     ):
-        if isinstance(objective, list | tuple):
-            raise ValueError(
-                "Several objectives cannot be optimised yet. "
-                f"Received: objective={objective!r}. Pass one, such as "
-                f"{objective[0] if objective else 'val_accuracy'!r}, and hold the others with "
-                "`limits` where they are costs."
-            )
         if seed is not None and seed < 0:
             raise ValueError(
                 f"A seed must not be negative. Received: seed={seed}. "
                 "Use 0 or more, or `None` for fresh entropy."
             )
         super().__init__(
-            objective=objective,
+            objective=_objectives(objective),
             max_trials=max_trials,
             hyperparameters=_share(hyperparameters) if hyperparameters is not None else None,
             seed=1,  # a false seed would be replaced from the global generator
@@ -119,10 +124,13 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             max_consecutive_failed_trials=max_consecutive_failed_trials,
             **kwargs,
         )
+        self.objectives = tuple(getattr(self.objective, "objectives", [self.objective]))
+        self.objective = self.objectives[0]
         self.seed: int = secrets.randbits(32) if seed is None else int(seed)
         self.costs = costs
         self.limits = limits
         self.identity = identity
+        self.slow_costs = slow_costs
         self.start_with = start_with
         self.journal: Journal | None = None
         self.rng = np.random.default_rng(self.seed)
@@ -131,6 +139,9 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         self._opened = False
         self._has_header = False
         self._proposed: dict[str, Values] = {}
+        self._began: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        self._measured: list[tuple[Values, dict[str, float]]] = []
         self._lock = threading.RLock()  # KerasTuner's own stays locked after an exception
         self._candidates: tuple[object, Candidates] | None = None
 
@@ -150,10 +161,17 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
     @property
     def candidates(self) -> Candidates:
         """What may be proposed: the space less broken limits and tried candidates."""
-        key = (len(self.hyperparameters.space), self.costs, self.limits, self.identity)
+        space = len(self.hyperparameters.space)
+        key = (space, self.costs, self.limits, self.identity, self.slow_costs)
         if self._candidates is None or self._candidates[0] != key:
-            space = Decisions(self.hyperparameters)
-            candidates = Candidates(space, self.costs, self.limits, self.identity)
+            candidates = Candidates(
+                Decisions(self.hyperparameters),
+                self._measure if self.slow_costs and self.costs is not None else self.costs,
+                self.limits,
+                self.identity,
+                measured=self._measured if self.slow_costs else None,
+                seed=self.seed,
+            )
             for trial in self.trials.values():
                 candidates.exclude(self._proposed[trial.trial_id])
                 candidates.exclude(trial.hyperparameters.values)
@@ -165,6 +183,53 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         """Trials that were proposed and have not ended, oldest first."""
         ended = set(self.end_order)
         return [trial for trial in self.trials.values() if trial.trial_id not in ended]
+
+    @property
+    def failed(self) -> list[Trial]:
+        """Trials that ended without a score, in the order in which they ended."""
+        ended = [self.trials[trial_id] for trial_id in self.end_order]
+        return [trial for trial in ended if trial.status == "FAILED"]
+
+    def seconds(self, trial: Trial) -> float:
+        """How long a trial that has ended took."""
+        return self._seconds[trial.trial_id]
+
+    def value(self, trial: Trial, name: str) -> float | None:
+        """What a trial has reached in a metric or costs.
+
+        Args:
+            trial: A trial that has ended.
+            name: The metric, taken at the trial's best step if it is there and at its last
+                finite step otherwise; or the cost.
+
+        Returns:
+            The value, `None` if the trial has nothing of that name.
+        """
+        if name == self.objective.name:
+            return None if trial.score is None else float(trial.score)
+        history = trial.metrics.get_history(name) if trial.metrics.exists(name) else []
+        finite = {o.step: float(o.mean()) for o in history if math.isfinite(o.mean())}
+        if finite:
+            return finite.get(trial.best_step, finite[max(finite)])
+        return self.candidates.costs(self._proposed[trial.trial_id]).get(name)
+
+    def pareto_front(self) -> list[Trial]:
+        """Return the completed trials that no other dominates, the best of the first first."""
+        with self._lock:
+            ranked = self.get_best_trials(len(self.trials))
+            if not ranked:
+                return []
+            losses = np.array([self.losses(trial) for trial in ranked])
+            kept = nondominated(losses)
+            return [trial for trial, on in zip(ranked, kept, strict=True) if on]
+
+    def losses(self, trial: Trial) -> list[float]:
+        """Return a completed trial's objectives, signed so that less is better."""
+        values = [(self.value(trial, one.name), one.direction) for one in self.objectives]
+        return [
+            math.nan if value is None else (-value if direction == "max" else value)
+            for value, direction in values
+        ]
 
     # --- what a tuner sets --------------------------------------------------------------
 
@@ -205,6 +270,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                 trial = self._next_trial()
             if trial.status == "RUNNING":
                 self.ongoing_trials[tuner_id] = trial
+                self._began[trial.trial_id] = time.monotonic()
                 self._save_trial(trial)
                 self.save()
                 self._display.on_trial_begin(trial)
@@ -220,8 +286,8 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             trial = self.trials[trial_id]
             for name, value in metrics.items():
                 if not trial.metrics.exists(name):
-                    ours = name == self.objective.name
-                    trial.metrics.register(name, self.objective.direction if ours else None)
+                    directions = {one.name: one.direction for one in self.objectives}
+                    trial.metrics.register(name, directions.get(name))
                 # The tracker's own `update` warns about NaN on the way.
                 trial.metrics.metrics[name].update(float(value), step=step)
             return trial
@@ -242,7 +308,9 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             else:
                 if trial.status == "INVALID":
                     trial.status = "FAILED"
-                self._record("ended", **_result(trial))
+                began = self._began.pop(trial.trial_id, time.monotonic())
+                self._seconds[trial.trial_id] = round(time.monotonic() - began, 3)
+                self._record("ended", **self._result(trial))
                 self.end_order.append(trial.trial_id)
             self._run_times[trial.trial_id] = runs
             self._exclude(trial.hyperparameters.values)
@@ -263,10 +331,18 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         if finite:
             signed, trial.best_step = min(finite)
             trial.score = sign * signed
-            return
+            missing = [one.name for one in self.objectives if self._lacks(trial, one.name)]
+            if not missing:
+                return
+            name, trial.score = missing[0], None
+            history = trial.metrics.get_history(name) if trial.metrics.exists(name) else []
         trial.status = "INVALID"
         got = f"was {history[-1].mean()}" if history else "was not reported"
         trial.message = trial.message or f"The objective {name!r} {got}."
+
+    def _lacks(self, trial: Trial, name: str) -> bool:
+        value = self.value(trial, name)
+        return value is None or not math.isfinite(value)
 
     def update_space(self, hyperparameters: HyperParameters) -> None:
         with self._lock:
@@ -382,6 +458,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         """Empty the memory before it is filled from a journal."""
         self.trials, self.ongoing_trials, self._proposed = {}, {}, {}
         self.start_order, self.end_order, self._retry_queue = [], [], []
+        self._began, self._seconds, self._measured = {}, {}, []
         self._run_times = collections.defaultdict(int)
         self._candidates = None
 
@@ -390,6 +467,16 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         trial.metrics = type(trial.metrics)()
         trial.score, trial.best_step, trial.message = None, 0, None
         self._retry_queue.append(trial.trial_id)
+
+    def _measure(self, values: Values) -> Mapping[str, float]:
+        """Ask for slow costs once, and keep them; journals of other runs included."""
+        known = next((costs for other, costs in self._measured if other == values), None)
+        if known is None:
+            assert self.costs is not None
+            known = {name: float(cost) for name, cost in self.costs(values).items()}
+            self._record("measured", values=values, costs=known)
+            self._measured.append((dict(values), known))
+        return known
 
     def _record(self, kind: str, **facts: Any) -> None:
         if self.journal is not None:
@@ -426,6 +513,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             "oracle": type(self).__name__,
             "objective": self.objective.name,
             "direction": self.objective.direction,
+            "objectives": [[one.name, one.direction] for one in self.objectives],
             "seed": self.seed,
             "space": self.hyperparameters.get_config()["space"],
         }
@@ -439,7 +527,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                 raise _another_search(folder, "a search of KerasTuner, without a journal", "")
             return
         ours = self._header()
-        names = ["format", "oracle", "objective", "direction"]
+        names = ["format", "oracle", "objective", "direction", "objectives"]
         if not self._seed_is_free:
             names.append("seed")
         there = [
@@ -465,6 +553,8 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                     self.hyperparameters.merge(_space(event["space"]))
                 case "created":
                     self._replay_created(event)
+                case "measured":
+                    self._measured.append((event["values"], event["costs"]))
                 case "retry":
                     self._run_times[event["trial"]] += 1
                 case "ended":
@@ -491,8 +581,41 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         trial.status, trial.message = event["status"], event["message"]
         trial.score, trial.best_step = event["score"], event["best_step"]
         trial.metrics = type(trial.metrics).from_config(event["metrics"])
+        self._seconds[trial.trial_id] = event["seconds"]
         self._run_times[trial.trial_id] += 1
         self.end_order.append(trial.trial_id)
+
+    def _result(self, trial: Trial) -> Event:
+        completed = trial.status == "COMPLETED"
+        return {
+            "trial": trial.trial_id,
+            "status": trial.status,
+            "score": trial.score,
+            "losses": self.losses(trial) if completed else None,
+            "seconds": self.seconds(trial),
+            "best_step": trial.best_step,
+            "metrics": trial.metrics.get_config(),
+            "message": trial.message,
+            "values": trial.hyperparameters.values,
+        }
+
+
+def _objectives(objective: Any) -> Any:
+    """Return objectives as KerasTuner takes them; costs are to be small."""
+    if not isinstance(objective, list | tuple):
+        return objective
+    named = [
+        keras_tuner.Objective(one, "min") if isinstance(one, str) and one in COSTS else one
+        for one in objective
+    ]
+    names = [one if isinstance(one, str) else getattr(one, "name", one) for one in named]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            "Several objectives must be at least one, and different. "
+            f"Received: objective={objective!r}. Pass, for example, "
+            '["val_accuracy", keras_tuner.Objective("latency_ms", "min")].'
+        )
+    return named
 
 
 def _share(hyperparameters: HyperParameters, values: Values | None = None) -> HyperParameters:
@@ -521,18 +644,6 @@ def _complete(hyperparameters: HyperParameters) -> None:
             if hp.name not in values and all(c.is_active(values) for c in hp.conditions):
                 values[hp.name] = hyperparameters.values.get(hp.name, hp.default)
     hyperparameters.values = values
-
-
-def _result(trial: Trial) -> Event:
-    return {
-        "trial": trial.trial_id,
-        "status": trial.status,
-        "score": trial.score,
-        "best_step": trial.best_step,
-        "metrics": trial.metrics.get_config(),
-        "message": trial.message,
-        "values": trial.hyperparameters.values,
-    }
 
 
 def _space(config: Sequence[Mapping[str, Any]]) -> HyperParameters:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from keras_tuner.engine import hyperparameters as kt
 
 from kerasnas.limits import parse_limits, violation
+from kerasnas.oracles.cost_model import CostModel
 from kerasnas.oracles.decisions import Decisions, Row, Rows, Value, Values
+from kerasnas.oracles.regression import last_fit
 
 __all__ = ["Candidates", "Costs", "Identity", "smallest"]
+
+Flags = npt.NDArray[np.bool_]
 
 Costs = Callable[[Values], Mapping[str, float]]
 Identity = Callable[[Values], Hashable]
@@ -21,13 +27,17 @@ _LISTED = 2048  # a space with at most so many assignments is searched to the la
 _DRAWS = 256  # random assignments looked at before a candidate is sought by descent
 _DESCENTS = 8
 _REMEMBERED = 50_000  # assignments whose violation, or identity, is kept
+_SAMPLED = 256  # candidates that the model of the costs is made from
+_ENOUGH = 8  # costs that must be known before the others are guessed
+_GROWTH = 1.25  # when so many times as many are known, the model is made anew
 
 
 class Candidates:
     """A space less what breaks a limit and less what was tried.
 
     Costs and identities are asked for lazily, one assignment at a time, and remembered,
-    because each may take about a millisecond.
+    because each may take about a millisecond. Where thousands are weighed, their costs are
+    guessed by a `CostModel`.
 
     Args:
         decisions: The decisions of the space.
@@ -35,6 +45,10 @@ class Candidates:
         limits: Upper bounds on those costs, in base units.
         identity: What two candidates share if they are the same network. By default that is
             all their active values.
+        measured: The costs known so far, if asking for one takes long. They are then all that
+            the model of the costs is made from, and it also says where to look for candidates
+            that keep the limits. The sequence may grow.
+        seed: Seeds the sample that the model of the costs is made from otherwise.
     """
 
     def __init__(
@@ -43,6 +57,9 @@ class Candidates:
         costs: Costs | None = None,
         limits: Mapping[str, float] | None = None,
         identity: Identity | None = None,
+        *,
+        measured: Sequence[tuple[Values, Mapping[str, float]]] | None = None,
+        seed: int = 0,
     ):
         if limits and costs is None:
             raise ValueError(
@@ -54,8 +71,11 @@ class Candidates:
         self._costs = costs
         self._limits = dict(limits or {})
         self._identity = identity or _all_values
+        self._measured = measured
+        self._seed = seed
+        self._cost_model: tuple[int, CostModel] | None = None
         self._tried: dict[Hashable, Values] = {}
-        self._violations: dict[bytes, float] = {}
+        self._known: dict[bytes, dict[str, float]] = {}
         self._identities: dict[bytes, Hashable] = {}
 
     def exclude(self, values: Values) -> None:
@@ -74,8 +94,36 @@ class Candidates:
 
     def fullness(self, row: Row) -> float:
         """Tell how much of its tightest limit an assignment takes; 1.0 is all of it."""
-        costs = self.costs(self.decisions.values(row))
+        costs = self.costs_of(row)
         return max((costs[name] / bound for name, bound in self._limits.items()), default=0.0)
+
+    @property
+    def cost_model(self) -> CostModel | None:
+        """A model of the costs; `None` if there are none, or too few are known yet."""
+        known = _SAMPLED if self._measured is None else len(self._measured)
+        if self._costs is None or known < _ENOUGH:
+            return None
+        count = last_fit(known, always=_ENOUGH, growth=_GROWTH)
+        if self._cost_model is None or self._cost_model[0] != count:
+            self._cost_model = count, self._model_costs(self._costs, count)
+        return self._cost_model[1]
+
+    def _model_costs(self, costs: Costs, count: int) -> CostModel:
+        if self._measured is not None:
+            known = self._measured[:count]
+            rows = self.decisions.encode([values for values, _ in known])
+            return CostModel(self.decisions, rows, [measured for _, measured in known])
+        rows = self.decisions.sample(np.random.default_rng(self._seed), _SAMPLED)
+        return CostModel(
+            self.decisions, rows, [costs(self.decisions.values(row)) for row in rows]
+        )
+
+    def breaks_limits(self, rows: Rows) -> Flags:
+        """Guess which assignments break a limit: those that keep all with less than 5 %."""
+        model = self.cost_model if self._limits else None
+        if model is None:
+            return np.zeros(len(rows), dtype=bool)
+        return model.log_probability(rows, self._limits) < math.log(0.05)
 
     def first(self, rows: Iterable[Row]) -> Row | None:
         """Return the first of these assignments that may be proposed, if any."""
@@ -92,12 +140,12 @@ class Candidates:
             The assignment; `None` if the space is used up, as far as such a search can tell
             (surely so for a space of at most 2,048 assignments).
         """
-        drawn = self.first(self.decisions.sample(rng, _DRAWS))
+        drawn = self.first(self._promising_first(self.decisions.sample(rng, _DRAWS)))
         if drawn is not None:
             return drawn
         members = self.decisions.members(_LISTED)
         if members is not None:
-            return self.first(rng.permutation(members))
+            return self.first(self._promising_first(rng.permutation(members)))
         starts = [
             *self._tried_rows(rng, _DESCENTS // 2),
             *self.decisions.sample(rng, _DESCENTS),
@@ -132,10 +180,21 @@ class Candidates:
         """Return the costs of a candidate, none if the space knows none."""
         return dict(self._costs(values)) if self._costs is not None else {}
 
+    def _promising_first(self, rows: Rows) -> Rows:
+        """Put what probably keeps the limits first, where it takes long to ask."""
+        if self._measured is None:
+            return rows
+        return rows[np.argsort(self.breaks_limits(rows), kind="stable")]
+
+    def costs_of(self, row: Row) -> dict[str, float]:
+        """Return the costs of an assignment, which are asked for once."""
+        return self._recall(self._known, row, self.costs)
+
     def _descend(self, row: Row, rng: np.random.Generator) -> Row:
         """Lower the violation step by step, by the first shuffled neighbour that can."""
         while (here := self._violation(row)) > 0.0:
             neighbours = rng.permutation(self.decisions.neighbours(row, rng))
+            neighbours = self._promising_first(neighbours)
             lower = next((near for near in neighbours if self._violation(near) < here), None)
             if lower is None:
                 break
@@ -154,7 +213,7 @@ class Candidates:
         return self._recall(self._identities, row, self._identity) not in self._tried
 
     def _violation(self, row: Row) -> float:
-        return self._recall(self._violations, row, self.violation)
+        return violation(self.costs_of(row), self._limits) if self._limits else 0.0
 
     def _recall(self, memory: dict[bytes, _T], row: Row, ask: Callable[[Values], _T]) -> _T:
         key = row.tobytes()

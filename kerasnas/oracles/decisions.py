@@ -24,6 +24,7 @@ INACTIVE = -1.0
 """What an assignment or a feature holds where a decision is not active."""
 
 _FINITE = 1000  # a number with more options than this is treated as real
+_MANY = 32  # with at least so many ordered options, a kernel works with places only
 _FEW = 6  # with at most so many options, every other option is a neighbour
 _SMALL_STEP, _LARGE_STEP = 0.03, 0.25  # of the unit interval
 _TOP = math.nextafter(1.0, 0.0)  # KerasTuner's scales end just below 1
@@ -139,9 +140,23 @@ class Decisions:
         return len(self.columns)
 
     @functools.cached_property
-    def categorical(self) -> tuple[bool, ...]:
-        """For each column of `features`, whether it has no order."""
-        return tuple(self.columns[j].categorical for j in self._informative)
+    def listed(self) -> list[Decision]:
+        """The columns that can differ and whose options are few, or have no order."""
+        return [self.columns[j] for j in self._listed]
+
+    @property
+    def num_real(self) -> int:
+        """The number of other columns that can differ."""
+        return len(self._informative) - len(self._listed)
+
+    @functools.cached_property
+    def _listed(self) -> list[int]:
+        columns = [(j, self.columns[j]) for j in self._informative]
+        return [j for j, c in columns if c.categorical or (c.count or _MANY) < _MANY]
+
+    @functools.cached_property
+    def _real(self) -> list[int]:
+        return [j for j in self._informative if j not in self._listed]
 
     # --- between values and assignments -------------------------------------------------
 
@@ -162,22 +177,27 @@ class Decisions:
                     row[j] = column.code(values[column.name])
         return self._canonical(rows)
 
-    def features(self, rows: Rows) -> Rows:
-        """Return what a kernel compares: the columns that can differ, scaled.
+    def features(self, rows: Rows) -> tuple[Rows, Rows]:
+        """Return what a kernel compares: the columns that can differ.
 
-        Categorical columns hold an index, all others lie in `[0, 1]`.
+        Returns:
+            The indices of the options of `listed` columns, and the places in `[0, 1]` of the
+            others, with `INACTIVE` in either.
         """
-        if not self._informative:
-            return np.zeros((len(rows), 0))
-        return np.column_stack(
-            [self.columns[j].features(rows[:, j]) for j in self._informative]
-        )
+        places = np.zeros((len(rows), len(self._real)))
+        for index, j in enumerate(self._real):
+            places[:, index] = self.columns[j].features(rows[:, j])
+        return rows[:, self._listed], places
 
     # --- making assignments -------------------------------------------------------------
 
     def from_unit(self, unit: Floats) -> Rows:
         """Map points of the unit cube, one axis per column, to assignments."""
         return self._canonical(np.full(unit.shape, INACTIVE), fill=unit)
+
+    def completed(self, rows: Rows, rng: np.random.Generator) -> Rows:
+        """Draw the active decisions that assignments lack."""
+        return self._canonical(rows, fill=rng.random(rows.shape))
 
     def sample(self, rng: np.random.Generator, count: int) -> Rows:
         """Draw assignments, every active decision uniformly."""
@@ -198,7 +218,21 @@ class Decisions:
         for j, codes in moves:
             rows[start : start + len(codes), j] = codes
             start += len(codes)
-        return self._canonical(rows, fill=rng.random(rows.shape))
+        return self.completed(rows, rng)
+
+    def mutated(
+        self, rows: Rows, counts: npt.NDArray[np.int64], rng: np.random.Generator
+    ) -> Rows:
+        """Return assignments in which so many active decisions were drawn again.
+
+        Args:
+            rows: The assignments.
+            counts: For each of them, how many decisions to draw again, at most.
+            rng: Draws which, and their values.
+        """
+        order = np.where(rows == INACTIVE, np.inf, rng.random(rows.shape))
+        redrawn = np.argsort(np.argsort(order, axis=1), axis=1) < counts[:, None]
+        return self.completed(np.where(redrawn, INACTIVE, rows), rng)
 
     def members(self, limit: int) -> Rows | None:
         """Return every assignment, or `None` if there are more than `limit`."""

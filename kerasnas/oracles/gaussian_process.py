@@ -3,65 +3,100 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.optimize
 from keras_tuner.engine.trial import Trial
-from sklearn.exceptions import ConvergenceWarning
-from skopt.acquisition import gaussian_ei
-from skopt.learning import GaussianProcessRegressor
-from skopt.learning.gaussian_process.kernels import ConstantKernel, WhiteKernel
 from skopt.sampler import Lhs
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
+from kerasnas.oracles import acquisition
 from kerasnas.oracles._oracle import SearchOracle
-from kerasnas.oracles.acquisition import maximise
-from kerasnas.oracles.decisions import Decisions, Row, Rows, Values
-from kerasnas.oracles.kernel import DecisionKernel
+from kerasnas.oracles.candidates import Candidates
+from kerasnas.oracles.decisions import Row, Rows, Values
+from kerasnas.oracles.earlier import EarlierSearch, earlier_searches
+from kerasnas.oracles.features import Features
+from kerasnas.oracles.kernel import Points
+from kerasnas.oracles.local_search import maximise
+from kerasnas.oracles.pareto import nondominated
+from kerasnas.oracles.regression import Posterior, Regression, last_fit, one_thread
+from kerasnas.oracles.warping import compressed
 
 __all__ = ["GaussianProcess"]
 
 Array = npt.NDArray[np.float64]
+Order = npt.NDArray[np.int64]
+_Term = Callable[[Points], Array]
 
+_SHORTLIST = 64  # candidates of the many weighed whose true costs are looked at
+_FAR = 1e6  # in which no score differs from another
+_FIRST, _SECOND = "loss", "second loss"  # names of models
+_FEW = 2  # finished trials, of which nothing is learned yet
+_LARGE = 1  # of the design, how many candidates are about the largest there are
 _RIVALS = 2  # random candidates for each place of the design, where there are limits
 _CLIMBS = 6  # local searches that start from the best finished trials
-_OUTLIER = 5.0  # scores are clipped at so many good half-ranges below the median
+_ALWAYS = 40  # trials up to which hyperparameters are fitted anew in every proposal
+_GROWTH = 1.1  # from then on, whenever there are so many times as many
+_REFERENCE = 1.1  # times the range of the front, where area stops to count
+_DEAR, _CHEAP = 0.5, 0.1  # of a range: what nobody pays for what nobody needs
+_AUGMENTED = 0.05  # weight of the sum beside the largest of several losses (ParEGO)
+_TINY = 1e-300
+_BRIEF = 1e-3  # seconds; no trial counts as shorter
 
 
 class GaussianProcess(SearchOracle):
     """Bayesian optimisation: learn which decisions matter, try where improvement is likely.
 
     The first candidates are spread over the space by a Latin hypercube. From then on a
-    Gaussian process is fitted to the scores, with one weight per decision that tells how much
-    it matters (`DecisionKernel`), and the candidate with the largest expected improvement
-    over the best posterior mean is proposed, found by local search over the candidates that
-    are new and keep the limits. Because the incumbent is a posterior mean, one lucky training
-    run does not hold the search; because categories are compared as equal or not, no false
-    order is learned; because inactive decisions are ignored, conditional spaces do not
+    Gaussian process is fitted to the scores: one weight per decision tells how much it
+    matters, and a straight line in the logarithm of each cost what size is worth (`Kernel`).
+    The candidate with the largest expected improvement over the best posterior mean is
+    proposed, found by local search over the candidates that are new and keep the limits.
+    Because the incumbent is a posterior mean, one lucky
+    training run does not hold the search; because categories are compared as equal or not, no
+    false order is learned; because inactive decisions are ignored, conditional spaces do not
     confuse it.
 
-    Trials that are still running count as if they had scored their prediction, so parallel
-    workers get different candidates; runs are repeatable only with one worker. Failed trials
-    teach it nothing but that they were tried.
+    - Several objectives: of two, the expected improvement of the hypervolume is maximised; of
+      more, each proposal weighs them at random (ParEGO). The answer is `pareto_front()`.
+    - Trials that are still running count as if they had scored their prediction, so parallel
+      workers get different candidates; runs are repeatable only with one worker.
+    - Failed trials never touch the model of the scores. They teach a second process where
+      trials succeed, and improvement is weighed by that probability.
+    - Limits hold inside the proposal: candidates are ranked with costs that a model of them
+      guesses, and the few at the top are held against the true ones.
+    - Hyperparameters are fitted anew in every proposal up to 40 finished trials, and then
+      whenever a tenth more have finished; in between, a trial adds a row to the Cholesky
+      factor. A proposal depends only on what has finished, so a search that was killed
+      continues as if nothing had happened.
 
-    Designs, regressor and acquisition function are scikit-optimize's.
+    The regression is our own, because scikit-optimize's has no kernel for conditional
+    decisions, no priors and no update, and takes seconds where this takes milliseconds; the
+    Latin hypercube is scikit-optimize's.
 
     Args:
-        objective: As in `keras_tuner.Oracle`; one objective only.
+        objective: As in `keras_tuner.Oracle`. A list asks for a Pareto front, e.g.
+            `["val_accuracy", keras_tuner.Objective("latency_ms", "min")]`.
         max_trials: Number of candidates to try at most.
         num_initial_points: Candidates of the initial design. More make the first fit safer,
             fewer leave more trials to the model. By default a third of the number of
             decisions, at least 4 and at most 10.
+        warm_start: Finished searches of other data sets, in the same space or one that shares
+            decisions with it: each a `SearchResult`, an oracle, or the folder of a search.
+            What they found is a trend of the scores: good candidates there are tried first
+            here, and if they turn out to mislead, the trend is given up within some trials.
+            An initial design is then not needed, and left out by default.
+        cost_aware: Whether to maximise improvement per second of a trial, by a model of the
+            seconds that trials took. Cheap candidates are tried first, and expensive ones when
+            they promise more. A name takes that metric or cost of the trials for seconds.
         **kwargs: As for every oracle: `hyperparameters`, `seed`, `costs`, `limits`,
-            `identity`, `max_retries_per_trial`, ...
+            `identity`, `start_with`, `max_retries_per_trial`, ...
 
     Raises:
-        ValueError: If `num_initial_points` is less than 2.
+        ValueError: If `num_initial_points` is less than 2, or negative in a warm start, if
+            `cost_aware` is given with several objectives, or a search to start from has no
+            completed trial.
 
     Example:
 
@@ -73,10 +108,13 @@ class GaussianProcess(SearchOracle):
     tuner.search(x, y, validation_split=0.1, epochs=5)
     ```
 
-    Reference:
+    References:
         Jones et al., "Efficient Global Optimization of Expensive Black-Box Functions",
         Journal of Global Optimization 13, 1998. Unlike the paper we maximise over discrete
         and conditional decisions, and allow for noise.
+        Knowles, "ParEGO", IEEE Transactions on Evolutionary Computation 10, 2006.
+        Gelbart et al., "Bayesian Optimization with Unknown Constraints", UAI 2014,
+        https://arxiv.org/abs/1403.5607, for weighing improvement by feasibility.
     """
 
     def __init__(
@@ -85,38 +123,98 @@ class GaussianProcess(SearchOracle):
         max_trials: int | None = None,
         *,
         num_initial_points: int | None = None,
+        warm_start: Any = (),
+        cost_aware: bool | str = False,
         **kwargs: Any,
     ):
-        if num_initial_points is not None and num_initial_points < 2:
+        super().__init__(objective, max_trials, **kwargs)
+        self.warm_start: list[EarlierSearch] = earlier_searches(warm_start)
+        least = 0 if self.warm_start else 2
+        if num_initial_points is not None and num_initial_points < least:
             raise ValueError(
                 "A Gaussian process needs at least 2 points to start from. "
                 f"Received: num_initial_points={num_initial_points}. "
                 "Leave it out for a default."
             )
-        super().__init__(objective, max_trials, **kwargs)
+        if cost_aware and len(self.objectives) > 1:
+            raise ValueError(
+                "Improvement per second needs a single objective. Received: "
+                f"cost_aware={cost_aware!r} with {len(self.objectives)} objectives. Make time "
+                "one of the objectives instead, or leave one."
+            )
         self.num_initial_points = num_initial_points
+        self.cost_aware = cost_aware
+        self._known: tuple[Candidates, Features] | None = None
+        self._models: dict[str, _Fitted] = {}
 
     def suggest(self, finished: Sequence[Trial]) -> Values | None:
-        decisions = self.candidates.decisions
-        if len(self.trials) < self._num_designed(decisions) or len(finished) < 2:
-            row = self._designed(decisions)
-        else:
-            # Such small matrices take longer on several threads, and round differently.
-            with _threads().limit(limits=1, user_api="blas"):
-                row = self._improving(decisions, finished)
-        return None if row is None else decisions.values(row)
+        # Such small matrices take longer on several threads, and round differently.
+        with one_thread().limit(limits=1, user_api="blas"):
+            row = self._next(finished)
+        return None if row is None else self.candidates.decisions.values(row)
 
-    def _num_designed(self, decisions: Decisions) -> int:
+    def _next(self, finished: Sequence[Trial]) -> Row | None:
+        features = self._features
+        starts, terms = features.starts, list[_Term]()
+        if len(finished) >= _FEW and len(self.trials) >= self._num_designed(features):
+            improvement, best = self._improvement(features, finished)
+            terms.append(improvement)
+            tried = [finished[index].hyperparameters.values for index in best[:_CLIMBS]]
+            starts = np.concatenate([self.candidates.decisions.encode(tried), starts])
+            if self.cost_aware:
+                terms.append(self._haste(features, finished))
+        elif features.earlier:
+            terms.append(lambda points: -features.promised(points))
+        elif finished or not self.failed:
+            return self._designed(features)
+        if self.failed:
+            terms.append(self._feasibility(features, finished))
+
+        def total(points: Points) -> Array:
+            summed: Array = np.sum([term(points) for term in terms], axis=0)
+            return summed
+
+        def score(rows: Rows) -> Array:
+            scores = total(features.of_weighed(rows))
+            if not features.num_costs:
+                return scores
+            # What counts in the end is decided by true costs; the others only come after.
+            behind = np.where(self.candidates.breaks_limits(rows), scores - _FAR, scores)
+            best = np.argsort(-behind, kind="stable")[:_SHORTLIST]
+            refined = scores - _FAR
+            refined[best] = total(features.of_shortlisted(rows[best]))
+            return refined
+
+        return maximise(score, self.candidates, starts, self.rng)
+
+    @property
+    def _features(self) -> Features:
+        candidates = self.candidates
+        if self._known is None or self._known[0] is not candidates:
+            known = not self.slow_costs
+            features = Features(candidates, costs_are_known=known, earlier=self.warm_start)
+            self._known = candidates, features
+            self._models.clear()
+        return self._known[1]
+
+    # --- the initial design -------------------------------------------------------------
+
+    def _num_designed(self, features: Features) -> int:
         if self.num_initial_points is not None:
             return self.num_initial_points
-        return int(np.clip(len(decisions.categorical) // 3, 4, 10))
+        if features.earlier:
+            return 0
+        return int(np.clip(features.num_decisions // 3, 4, 10))
 
-    def _designed(self, decisions: Decisions) -> Row | None:
+    def _designed(self, features: Features) -> Row | None:
         """Return the initial design's next assignment, or the admitted one nearest to it.
 
         Under limits, the best networks are near them: the fullest of a few is taken.
         """
-        index, count = len(self.trials), self._num_designed(decisions)
+        decisions = self.candidates.decisions
+        index, count = len(self.trials), self._num_designed(features)
+        if index < _LARGE and features.num_costs:
+            return self._large(features)
         if index >= count or not len(decisions):
             return self.candidates.draw(self.rng)
         unit = Lhs(criterion="maximin", iterations=20).generate(
@@ -131,112 +229,220 @@ class GaussianProcess(SearchOracle):
         admitted = [row for row in found if row is not None]
         return max(admitted, key=self.candidates.fullness) if admitted else None
 
-    def _improving(self, decisions: Decisions, finished: Sequence[Trial]) -> Row | None:
-        """Return an assignment with a large expected improvement."""
-        rows = decisions.encode([trial.hyperparameters.values for trial in finished])
-        features = decisions.features(rows)
-        sign = -1.0 if self.objective.direction == "max" else 1.0
-        losses = _standardised(np.array([sign * trial.score for trial in finished]))
-        model = _fit(features, losses, decisions.categorical)
-        expected = model.predict(features)
-        running = [trial.hyperparameters.values for trial in self.running]
-        if running:
-            model = _fantasise(model, decisions.features(decisions.encode(running)))
+    def _large(self, features: Features) -> Row | None:
+        """Return a candidate that is larger than nearly all others within the limits."""
+        return maximise(
+            lambda rows: features.size(features.of_weighed(rows)),
+            self.candidates,
+            features.starts,
+            self.rng,
+        )
 
-        posterior = _Posterior(model)
+    # --- what makes a candidate worth trying: logarithms, to be added ---------------------
 
-        def improvement(rows: Rows) -> Array:
-            scores: Array = gaussian_ei(
-                decisions.features(rows), posterior, y_opt=expected.min(), xi=0.0
+    def _improvement(
+        self, features: Features, finished: Sequence[Trial]
+    ) -> tuple[_Term, Order]:
+        """Return what a candidate is expected to improve, and the finished, best first."""
+        losses = np.array([self.losses(trial) for trial in finished])
+        if losses.shape[1] == 2:
+            return self._improvement_of_area(features, finished, losses)
+        name = _FIRST
+        if losses.shape[1] > 2:
+            losses, name = _weighed(losses, self.rng)[:, None], "sum"
+            self._models.pop(name, None)  # of other weights
+        model = self._model(name, features, finished, lambda n: compressed(losses[:n, 0]))
+        expected = model.expected
+        incumbent = float(expected.min())
+        imagining = model.imagining(self._running_points(features))
+
+        def improvement(points: Points) -> Array:
+            return acquisition.log_expected_improvement(*imagining.predict(points), incumbent)
+
+        return improvement, np.argsort(expected, kind="stable")
+
+    def _improvement_of_area(
+        self, features: Features, finished: Sequence[Trial], losses: Array
+    ) -> tuple[_Term, Order]:
+        _, reference = _scaled(losses)
+        models = [
+            self._model(_FIRST, features, finished, lambda n: _scaled(losses[:n])[0][:, 0]),
+            self._model(_SECOND, features, finished, lambda n: _scaled(losses[:n])[0][:, 1]),
+        ]
+        expected = np.column_stack([model.expected for model in models])
+        running = self._running_points(features)
+        imagining = [model.imagining(running) for model in models]
+        imagined = np.column_stack([model.expected for model in imagining])
+        front = imagined[nondominated(imagined) & np.all(imagined < reference, axis=1)]
+
+        def improvement(points: Points) -> Array:
+            means, deviations = zip(*[m.predict(points) for m in imagining], strict=True)
+            area = acquisition.expected_hypervolume_improvement(
+                np.column_stack(means), np.column_stack(deviations), front, reference
             )
-            return scores
+            return np.log(np.maximum(area, _TINY))
 
-        best = rows[np.argsort(expected, kind="stable")[:_CLIMBS]]
-        return maximise(improvement, self.candidates, best, self.rng)
+        return improvement, np.argsort(~nondominated(expected), kind="stable")
+
+    def _feasibility(self, features: Features, finished: Sequence[Trial]) -> _Term:
+        """Return how probably a candidate succeeds, by where trials failed so far."""
+        ended = [*finished, *self.failed]
+        # By the end, so that what was known at a moment is the beginning of what is known.
+        position = {trial_id: index for index, trial_id in enumerate(self.end_order)}
+        ended.sort(key=lambda trial: position[trial.trial_id])
+        short = np.array([0.0 if trial.status == "COMPLETED" else -2.0 for trial in ended])
+        model = self._model("success", features, ended, lambda n: short[:n])
+
+        def feasibility(points: Points) -> Array:
+            mean, deviation = model.predict(points)
+            return acquisition.log_feasibility(1.0 + mean, deviation)
+
+        return feasibility
+
+    def _haste(self, features: Features, finished: Sequence[Trial]) -> _Term:
+        """Return how little time a candidate is expected to take."""
+        seconds = np.array([self._trial_seconds(trial) for trial in finished])
+        logarithms = np.log(np.maximum(seconds, _BRIEF))
+        centre, scale = logarithms.mean(), logarithms.std() or 1.0
+        model = self._model(
+            "seconds", features, finished, lambda n: compressed(logarithms[:n])
+        )
+
+        def haste(points: Points) -> Array:
+            expected = model.predict(points)[0]
+            return -(centre + scale * expected)
+
+        return haste
+
+    def _trial_seconds(self, trial: Trial) -> float:
+        if self.cost_aware is True:
+            return self.seconds(trial)
+        value = self.value(trial, str(self.cost_aware))
+        if value is None:
+            raise ValueError(
+                "What stands for the seconds of a trial must be a metric or a cost of it. "
+                f"Received: cost_aware={self.cost_aware!r}; trial {trial.trial_id} has "
+                f"{sorted(trial.metrics.metrics)}. Name one of these, or pass `True` for the "
+                "seconds themselves."
+            )
+        return value
+
+    # --- models -------------------------------------------------------------------------
+
+    def _running_points(self, features: Features) -> Points:
+        return features.of_tried([trial.hyperparameters.values for trial in self.running])
+
+    def _model(
+        self,
+        name: str,
+        features: Features,
+        trials: Sequence[Trial],
+        targets: Callable[[int], Array],
+    ) -> _Model:
+        """Return a model of what trials show, after as little work as that allows.
+
+        What it is follows from the trials alone: it was fitted to a number of the first ones
+        that the schedule says, and the others were added one by one. So `targets` gives what
+        the first trials show, as it was when there were no more.
+        """
+        ids = tuple(trial.trial_id for trial in trials)
+        count = last_fit(len(ids), always=_ALWAYS, growth=_GROWTH)
+        known = self._models.get(name)
+        if known is None or known.count != count or known.ids != ids[: len(known.ids)]:
+            kernel = features.kernel(quality=name == _FIRST)
+            points = features.of_tried([t.hyperparameters.values for t in trials[:count]])
+            centre = points.trends.mean(axis=0)
+            known = _Fitted(
+                ids[:count],
+                count,
+                centre,
+                Regression.fit(kernel, points.shifted(centre), targets(count)),
+            )
+        added = [t.hyperparameters.values for t in trials[len(known.ids) :]]
+        regression = known.regression
+        for index in range(len(added)):
+            points = features.of_tried(added[index : index + 1])
+            regression = regression.extended(points.shifted(known.centre))
+        self._models[name] = dataclasses.replace(known, ids=ids, regression=regression)
+        return _Model(regression.given(targets(len(ids))), known.centre)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Posterior:
-    """What a fitted regressor predicts, by matrix products.
+class _Fitted:
+    """A regression that can be extended by what has finished since.
 
-    The regressor's own `predict` sums over pairs of points instead, which takes several times
-    as long.
+    Attributes:
+        ids: The trials in it.
+        count: To how many of them the hyperparameters were fitted.
+        centre: The mean of their trends, by which all trends are shifted: like the scores,
+            trends only count as differences.
+        regression: The regression.
     """
 
-    regressor: GaussianProcessRegressor
-
-    def predict(self, features: Rows, return_std: bool = True) -> tuple[Array, Array]:
-        """Return mean and deviation, without noise, at many points."""
-        fitted = self.regressor
-        covariance = fitted.kernel_(features, fitted.X_train_)
-        explained = np.sum(covariance @ fitted.K_inv_ * covariance, axis=1)
-        variance = np.maximum(fitted.kernel_.diag(features) - explained, 0.0)
-        return covariance @ fitted.alpha_, np.sqrt(variance)
+    ids: tuple[str, ...]
+    count: int
+    centre: Array
+    regression: Regression
 
 
-@functools.cache
-def _threads() -> ThreadpoolController:
-    return ThreadpoolController()
+@dataclasses.dataclass(frozen=True)
+class _Model:
+    """A posterior, asked for points whose trends are not shifted yet."""
+
+    posterior: Posterior
+    centre: Array
+
+    @property
+    def expected(self) -> Array:
+        """What is expected of the trials in it."""
+        return self.posterior.mean(self.posterior.regression.points)
+
+    def predict(self, points: Points) -> tuple[Array, Array]:
+        return self.posterior.predict(points.shifted(self.centre))
+
+    def imagining(self, points: Points) -> _Model:
+        """Return the model as if what is still running had scored what it predicts."""
+        if not len(points):
+            return self
+        points = points.shifted(self.centre)
+        return _Model(self.posterior.imagining(points), self.centre)
 
 
-def _standardised(losses: Array) -> Array:
-    """Scale losses to mean 0 and deviation 1, after clipping what is far worse than usual."""
-    median = np.median(losses)
-    reach = max(median - losses.min(), np.quantile(losses, 0.75) - median)
-    if reach > 0:
-        losses = np.minimum(losses, median + _OUTLIER * reach)
-    deviation = losses.std()
-    standardised: Array = (losses - losses.mean()) / (deviation if deviation > 0 else 1.0)
-    return standardised
+def _scaled(losses: Array) -> tuple[Array, Array]:
+    """Scale two losses by the front of those that are worth their price.
 
+    The smallest network is always on the front, however bad it is, and so is the best,
+    however expensive. An end of the front is left out where the next outcome is better by
+    more than half the range in one loss and worse by less than a tenth in the other.
 
-def _fit(
-    features: Rows, losses: Array, categorical: tuple[bool, ...]
-) -> GaussianProcessRegressor:
-    """Fit a Gaussian process, its hyperparameters included, by maximum a posteriori.
-
-    The priors say that a candidate which differs in most decisions is nearly unrelated, and
-    that about a twentieth of the variance is noise.
+    Returns:
+        Standardised losses, linear on the front and logarithmic beyond; and on the same scale
+        the reference, up to which area counts: a tenth of the range beyond that front.
     """
-    weight = 3.0 / max(len(categorical), 1)
-    kernel = ConstantKernel(1.0, (0.1, 10.0)) * DecisionKernel(
-        np.full(len(categorical), weight), categorical, (weight / 100, weight * 100)
-    ) + WhiteKernel(0.05, (1e-4, 1.0))
-    spread = np.array([0.5, *[1.5] * len(categorical), 1.5])  # of the logarithms
-    model = GaussianProcessRegressor(
-        kernel, alpha=1e-8, optimizer=_maximum_a_posteriori(spread), noise="gaussian"
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a bound that is reached
-        return model.fit(features, losses)
+    front = losses[nondominated(losses)]
+    front = front[np.argsort(front[:, 0])]
+    while len(front) > 2:
+        steps = np.abs(np.diff(front[[0, 1, -2, -1]], axis=0))[[0, 2]]
+        first, last = steps / np.maximum(np.ptp(front, axis=0), _TINY)
+        if last[0] > _DEAR and last[1] < _CHEAP:
+            front = front[:-1]
+        elif first[1] > _DEAR and first[0] < _CHEAP:
+            front = front[1:]
+        else:
+            break
+    span = np.ptp(front, axis=0)
+    scaled = (losses - front.min(axis=0)) / np.where(span > 0, span, 1.0)
+    beyond = np.maximum(scaled - _REFERENCE, 0.0)
+    scaled = np.minimum(scaled, _REFERENCE) + np.log1p(beyond)
+    centre, deviation = scaled.mean(axis=0), scaled.std(axis=0)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    return (scaled - centre) / deviation, (_REFERENCE - centre) / deviation
 
 
-def _maximum_a_posteriori(spread: Array) -> Callable[..., tuple[Array, float]]:
-    """Return an optimizer for a regressor: normal priors around the starting point."""
-
-    def optimizer(
-        negative_log_likelihood: Callable[[Array], tuple[float, Array]],
-        start: Array,
-        bounds: Array,
-    ) -> tuple[Array, float]:
-        def loss(theta: Array) -> tuple[float, Array]:
-            value, gradient = negative_log_likelihood(theta)
-            z = (theta - start) / spread
-            return value + 0.5 * float(z @ z), gradient + z / spread
-
-        found = scipy.optimize.minimize(
-            loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": 30}
-        )
-        return found.x, found.fun
-
-    return optimizer
-
-
-def _fantasise(model: GaussianProcessRegressor, features: Rows) -> GaussianProcessRegressor:
-    """Return the model as if what is still running had scored what it predicts."""
-    return GaussianProcessRegressor(
-        model.kernel_.k1, alpha=1e-8 + model.noise_, optimizer=None
-    ).fit(
-        np.concatenate([model.X_train_, features]),
-        np.concatenate([model.y_train_, model.predict(features)]),
-    )
+def _weighed(losses: Array, rng: np.random.Generator) -> Array:
+    """Turn several losses into one: the largest of them by random weights (ParEGO)."""
+    span = np.ptp(losses, axis=0)
+    scaled = (losses - losses.min(axis=0)) / np.where(span > 0, span, 1.0)
+    weighed = scaled * rng.dirichlet(np.ones(losses.shape[1]))
+    total: Array = weighed.max(axis=1) + _AUGMENTED * weighed.sum(axis=1)
+    return total

@@ -105,6 +105,86 @@ def test_the_last_candidates_of_a_large_space_are_found(rng):
     assert len(found) == 16
 
 
+class TestCostModel:
+    @staticmethod
+    def params(values):
+        return {"params": 10.0 + options(values)}
+
+    def test_thousands_are_guessed_from_a_few_hundred(self, rng):
+        costs = counted(self.params)
+        candidates = Candidates(Decisions(choices(*[4] * 8)), costs, {"params": 18})
+        rows = candidates.decisions.sample(rng, 5000)
+        broken = candidates.breaks_limits(rows)
+        assert costs.calls < 600
+        truth = rows.sum(axis=1) > 8
+        assert 0.1 < truth.mean() < 0.99
+        assert broken[~truth].mean() < 0.05
+        assert broken[rows.sum(axis=1) > 12].mean() > 0.9
+
+    def test_without_limits_nothing_breaks_them(self, rng):
+        costs = counted(self.params)
+        candidates = Candidates(Decisions(bits(4)), costs)
+        assert not candidates.breaks_limits(candidates.decisions.sample(rng, 10)).any()
+        assert costs.calls == 0
+
+    def test_without_costs_there_is_no_model(self):
+        assert Candidates(Decisions(bits(4))).cost_model is None
+
+    def test_the_same_seed_gives_the_same_model(self, rng):
+        one, two, other = (
+            Candidates(Decisions(choices(*[4] * 8)), self.params, seed=seed)
+            for seed in (1, 1, 2)
+        )
+        rows = one.decisions.sample(rng, 20)
+        np.testing.assert_array_equal(
+            one.cost_model.predict(rows), two.cost_model.predict(rows)
+        )
+        assert (one.cost_model.predict(rows) != other.cost_model.predict(rows)).any()
+
+    def test_what_is_slow_to_ask_for_is_modelled_from_what_is_known(self, rng):
+        costs, measured = counted(self.params), []
+        decisions = Decisions(choices(*[4] * 8))
+        candidates = Candidates(decisions, costs, {"params": 18}, measured=measured)
+        rows = decisions.sample(rng, 300)
+        assert candidates.cost_model is None
+        assert not candidates.breaks_limits(rows).any()
+        for row in rows[:100]:
+            values = decisions.values(row)
+            measured.append((values, self.params(values)))
+        assert candidates.breaks_limits(rows)[rows.sum(axis=1) > 13].mean() > 0.9
+        assert costs.calls == 0
+
+    def test_known_costs_say_where_to_look(self, rng):
+        # One candidate in 160 keeps the limit.
+        decisions, measured = Decisions(choices(*[4] * 8)), []
+
+        def params(values):
+            measured.append((values, self.params(values)))
+            return measured[-1][1]
+
+        for row in decisions.sample(rng, 60):
+            params(decisions.values(row))
+        candidates = Candidates(decisions, params, {"params": 15}, measured=measured)
+        row = candidates.draw(rng)
+        assert row.sum() <= 5
+        assert len(measured) < 60 + 60
+
+    def test_fullness_is_the_share_of_the_tightest_limit(self):
+        decisions = Decisions(choices(4))
+        candidates = Candidates(
+            decisions,
+            lambda values: {"params": options(values), "macs": 100.0},
+            {"params": 6, "macs": 400},
+        )
+        assert [candidates.fullness(row) for row in decisions.members(4)] == [
+            0.25,
+            0.25,
+            pytest.approx(1 / 3),
+            0.5,
+        ]
+        assert Candidates(decisions).fullness(decisions.members(4)[0]) == 0.0
+
+
 class TestSmallest:
     def test_it_meets_limits_that_can_be_met(self):
         costs = smallest(

@@ -104,14 +104,75 @@ class TestDecisions:
         again = decisions.encode([decisions.values(row) for row in rows])
         np.testing.assert_allclose(again, rows, atol=1e-9)
 
-    def test_features_lie_in_the_unit_interval_or_are_inactive(self):
+    def test_features_are_options_of_what_is_listed_and_places_of_the_rest(self):
         decisions = Decisions(conditional())
-        features = decisions.features(decisions.sample(np.random.default_rng(0), 200))
-        assert features.shape == (200, len(decisions) - 1)  # all but the fixed one
-        for categorical, column in zip(decisions.categorical, features.T, strict=True):
-            active = column[column != INACTIVE]
-            assert active.min() >= 0
-            assert active.max() <= (2 if categorical else 1)
+        rows = decisions.sample(np.random.default_rng(0), 200)
+        indices, places = decisions.features(rows)
+        assert indices.shape == (200, len(decisions.listed))
+        assert places.shape == (200, decisions.num_real) == (200, 1)
+        assert (
+            len(decisions.listed) + decisions.num_real == len(decisions) - 1
+        )  # the fixed one
+        for decision, column in zip(decisions.listed, indices.T, strict=True):
+            assert set(column) - {INACTIVE} == set(range(decision.count))
+        rate = [np.log10(decisions.values(row)["rate"]) for row in rows]
+        np.testing.assert_allclose(places[:, 0], (np.array(rate) + 4) / 3, atol=1e-6)
+
+    def test_inactive_is_inactive_in_either(self):
+        hp = keras_tuner.HyperParameters()
+        hp.Choice("kind", ["a", "b"])
+        with hp.conditional_scope("kind", ["a"]):
+            hp.Choice("size", ["x", "y"])
+            hp.Float("rate", 0.0, 1.0)
+        decisions = Decisions(hp)
+        indices, places = decisions.features(decisions.encode([{"kind": "b"}]))
+        assert indices.tolist() == [[1, INACTIVE]]
+        assert places.tolist() == [[INACTIVE]]
+
+    def test_many_ordered_options_count_as_real_and_many_without_order_do_not(self):
+        hp = keras_tuner.HyperParameters()
+        hp.Int("few", 0, 9)
+        hp.Int("many", 0, 499)
+        hp.Choice("names", [f"name{index}" for index in range(100)])
+        decisions = Decisions(hp)
+        assert [decision.name for decision in decisions.listed] == ["few", "names"]
+        indices, places = decisions.features(
+            decisions.encode([{"few": 3, "many": 499, "names": "name7"}])
+        )
+        assert indices.tolist() == [[3, 7]]
+        assert places.tolist() == [[1.0]]
+
+    def test_completing_leaves_alone_what_is_there(self):
+        decisions = Decisions(conditional())
+        rng = np.random.default_rng(0)
+        rows = decisions.encode([{"depth": 2, "head": "pool"}, {"block0/kind": "conv"}])
+        completed = decisions.completed(rows, rng)
+        np.testing.assert_array_equal(completed[rows != INACTIVE], rows[rows != INACTIVE])
+        for row in completed:
+            values = decisions.values(row)
+            assert f"block{values['depth'] - 1}/kind" in values
+            assert "units" in values
+        whole = decisions.sample(rng, 20)
+        np.testing.assert_array_equal(decisions.completed(whole, rng), whole)
+
+    @pytest.mark.parametrize("count", [0, 1, 3])
+    def test_mutants_differ_in_so_many_decisions_at_most(self, count):
+        decisions = Decisions(choices(*[50] * 8))
+        rng = np.random.default_rng(0)
+        rows = decisions.sample(rng, 200)
+        changed = (decisions.mutated(rows, np.full(200, count), rng) != rows).sum(axis=1)
+        assert changed.max() == count
+        assert changed.mean() >= 0.9 * count
+
+    def test_mutants_of_a_conditional_space_are_its_members(self):
+        decisions = Decisions(conditional())
+        rng = np.random.default_rng(0)
+        rows = decisions.sample(rng, 100)
+        mutants = decisions.mutated(rows, rng.integers(1, 4, 100), rng)
+        assert (mutants != rows).any(axis=1).mean() > 0.8
+        again = decisions.encode([decisions.values(row) for row in mutants])
+        np.testing.assert_allclose(again, mutants, atol=1e-9)
+        np.testing.assert_array_equal(decisions.completed(mutants, rng), mutants)
 
     def test_every_option_is_equally_likely(self):
         rows = Decisions(choices(5)).sample(np.random.default_rng(0), 5000)
@@ -214,4 +275,6 @@ class TestDecisions:
     def test_thousands_are_handled_at_once(self):
         decisions = Decisions(bits(20))
         rows = decisions.sample(np.random.default_rng(0), 20_000)
-        assert decisions.features(rows).shape == (20_000, 20)
+        indices, places = decisions.features(rows)
+        assert indices.shape == (20_000, 20)
+        assert places.shape == (20_000, 0)

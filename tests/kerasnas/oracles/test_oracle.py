@@ -9,6 +9,7 @@ import pytest
 from kerasnas.journal import Journal
 from kerasnas.oracles._oracle import SearchOracle
 from kerasnas.oracles.random_search import RandomSearch
+from kerasnas.result import SearchResult
 from kerasnas.testing import bits, choices, conditional, end, options, play, resume, rough
 
 
@@ -91,10 +92,6 @@ class TestSuggest:
 
 
 class TestArguments:
-    def test_several_objectives_are_not_possible_yet(self):
-        with pytest.raises(ValueError, match="Several objectives cannot be optimised yet"):
-            RandomSearch(["val_accuracy", "val_loss"])
-
     def test_a_negative_seed_is_refused(self):
         with pytest.raises(ValueError, match="Received: seed=-1"):
             make(seed=-1)
@@ -163,7 +160,232 @@ class TestScores:
         assert [trial.trial_id for trial in oracle.get_best_trials(5)] == ["0001"]
 
 
+class TestSeveralObjectives:
+    OBJECTIVES = ("val_accuracy", keras_tuner.Objective("latency_ms", "min"))
+
+    def make(self, folder=None, **kwargs):
+        oracle = RandomSearch(
+            kwargs.pop("objective", list(self.OBJECTIVES)),
+            hyperparameters=bits(6),
+            **{"seed": 0, "max_trials": 6, **kwargs},
+        )
+        oracle.verbose = 0
+        return oracle if folder is None else resume(oracle, folder)
+
+    def report(self, oracle, *epochs):
+        """Run a trial that reports some metrics in each of its epochs."""
+        trial = oracle.create_trial("tuner0")
+        for step, metrics in enumerate(epochs):
+            oracle.update_trial(trial.trial_id, metrics, step=step)
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        return trial
+
+    def run(self, oracle, outcomes):
+        for accuracy, latency in outcomes:
+            self.report(oracle, {"val_accuracy": accuracy, "latency_ms": latency})
+
+    OUTCOMES = ((0.7, 3.0), (0.9, 9.0), (0.6, 4.0), (0.8, 5.0), (0.9, 10.0))
+
+    def test_the_front_is_what_no_other_dominates_the_best_of_the_first_first(self):
+        oracle = self.make()
+        assert oracle.pareto_front() == []
+        self.run(oracle, self.OUTCOMES)
+        assert [trial.trial_id for trial in oracle.pareto_front()] == ["0001", "0003", "0000"]
+        assert [trial.trial_id for trial in oracle.get_best_trials(2)] == ["0001", "0004"]
+        assert oracle.losses(oracle.trials["0003"]) == [-0.8, 5.0]
+
+    def test_the_front_of_a_single_objective_is_its_best(self):
+        oracle = make(space=bits(3), max_trials=8)
+        play(oracle, options)
+        assert [trial.score for trial in oracle.pareto_front()] == [0.0]
+
+    def test_the_second_is_taken_where_the_first_is_best(self):
+        oracle = self.make()
+        trial = self.report(
+            oracle,
+            {"val_accuracy": 0.5, "latency_ms": 1.0},
+            {"val_accuracy": 0.9, "latency_ms": 2.0},
+            {"val_accuracy": 0.7, "latency_ms": 3.0},
+        )
+        assert oracle.losses(trial) == [-0.9, 2.0]
+
+    def test_the_second_may_be_reported_at_another_step(self):
+        oracle = self.make()
+        trial = self.report(
+            oracle,
+            {"val_accuracy": 0.9},
+            {"val_accuracy": 0.7},
+            {"val_accuracy": 0.8, "latency_ms": 3.0},
+        )
+        assert oracle.losses(trial) == [-0.9, 3.0]
+
+    def test_costs_are_objectives_and_to_be_small(self):
+        oracle = self.make(
+            objective=["val_accuracy", "params"],
+            costs=lambda values: {"params": 1 + options(values)},
+        )
+        assert [(one.name, one.direction) for one in oracle.objectives] == [
+            ("val_accuracy", "max"),
+            ("params", "min"),
+        ]
+        played = play(oracle, options)
+        losses = [oracle.losses(trial) for trial in oracle.trials.values()]
+        assert losses == [[-options(values), 1 + options(values)] for values in played]
+        assert len(oracle.pareto_front()) == 6
+
+    @pytest.mark.parametrize("second", [{}, {"latency_ms": float("nan")}])
+    def test_a_trial_that_lacks_one_fails(self, second):
+        oracle = self.make()
+        trial = self.report(oracle, {"val_accuracy": 0.5, **second})
+        assert trial.status == "FAILED"
+        assert trial.score is None
+        assert "The objective 'latency_ms' was" in trial.message
+        assert oracle.get_best_trials() == oracle.pareto_front() == []
+
+    def test_one_that_is_not_a_number_is_called_that(self):
+        oracle = self.make()
+        trial = self.report(oracle, {"val_accuracy": 0.5, "latency_ms": float("nan")})
+        assert trial.message == "The objective 'latency_ms' was nan."
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            [],
+            ["loss", "loss"],
+            ["val_loss", keras_tuner.Objective("val_loss", "min")],
+            ["val_accuracy", "params", "params"],
+        ],
+    )
+    def test_none_and_repeated_ones_are_refused(self, wrong):
+        with pytest.raises(
+            ValueError, match="Several objectives must be at least one, and di"
+        ):
+            RandomSearch(wrong)
+
+    def test_all_are_in_the_journal_and_survive_reopening(self, tmp_path):
+        self.run(self.make(tmp_path), self.OUTCOMES)
+        header, *events = Journal(journal_of(tmp_path)).read()
+        assert header["objectives"] == [["val_accuracy", "max"], ["latency_ms", "min"]]
+        ended = [event["losses"] for event in events if event["event"] == "ended"]
+        assert ended == [[-accuracy, latency] for accuracy, latency in self.OUTCOMES]
+        again = self.make(tmp_path)
+        again.reload()
+        assert [trial.trial_id for trial in again.pareto_front()] == ["0001", "0003", "0000"]
+        assert again.losses(again.trials["0002"]) == [-0.6, 4.0]
+
+    def test_the_result_has_the_same_front(self, tmp_path):
+        oracle = self.make(tmp_path)
+        self.run(oracle, self.OUTCOMES)
+        result = SearchResult(tmp_path / "search")
+        assert [trial.trial_id for trial in result.pareto_front()] == ["0001", "0003", "0000"]
+        assert result.trials[3].losses == (-0.8, 5.0)
+
+    def test_a_failed_trial_has_no_losses(self, tmp_path):
+        self.report(self.make(tmp_path), {"val_accuracy": 0.5})
+        *_, ended = Journal(journal_of(tmp_path)).read()
+        assert ended["losses"] is None
+        assert SearchResult(tmp_path / "search").trials[0].losses == ()
+
+    def test_another_second_objective_is_another_search(self, tmp_path):
+        self.run(self.make(tmp_path), self.OUTCOMES[:1])
+        other = self.make(tmp_path, objective=["val_accuracy", "params"])
+        with pytest.raises(ValueError, match=r"holds another search.*latency_ms.*params"):
+            other.reload()
+
+
+class TestSeconds:
+    def test_they_are_measured_and_survive_reopening(self, tmp_path, monkeypatch):
+        now = [100.0]
+        monkeypatch.setattr("time.monotonic", lambda: now[0])
+        oracle = make(tmp_path)
+        trial = oracle.create_trial("tuner0")
+        now[0] += 2.5
+        end(oracle, trial, 1.0)
+        assert oracle.seconds(trial) == 2.5
+        again = make(tmp_path)
+        again.reload()
+        assert again.seconds(again.trials["0000"]) == 2.5
+        assert SearchResult(tmp_path / "search").trials[0].seconds == 2.5
+
+    def test_a_trial_that_is_run_again_counts_from_there(self, tmp_path):
+        make(tmp_path).create_trial("tuner0")
+        oracle = make(tmp_path)
+        play(oracle, rough, count=1)
+        assert 0 <= oracle.seconds(oracle.trials["0000"]) < 60
+
+
+class TestValue:
+    def test_it_is_a_metric_at_the_best_step_or_the_last_finite_one_or_a_cost(self):
+        oracle = make(costs=lambda values: {"params": 7.0, "epochs": 1.0})
+        trial = oracle.create_trial("tuner0")
+        for step, metrics in enumerate(
+            [
+                {"loss": 3.0, "accuracy": 0.1, "epochs": 5.0, "late": 1.0},
+                {"loss": 1.0, "accuracy": 0.2, "epochs": 6.0},
+                {"loss": 2.0, "accuracy": 0.3, "epochs": 7.0, "late": float("nan")},
+            ]
+        ):
+            oracle.update_trial(trial.trial_id, metrics, step=step)
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        names = ["loss", "accuracy", "late", "params", "epochs", "nothing"]
+        values = [oracle.value(trial, name) for name in names]
+        assert values == [1.0, 0.2, 1.0, 7.0, 6.0, None]
+
+
+class TestSlowCosts:
+    def make(self, folder=None, **kwargs):
+        asked = []
+
+        def costs(values):
+            asked.append(dict(values))
+            return {"params": 1 + options(values)}
+
+        oracle = make(folder, space=choices(*[4] * 8), costs=costs, slow_costs=True, **kwargs)
+        return oracle, asked
+
+    def test_each_is_kept_in_the_journal_and_asked_for_once(self, tmp_path):
+        oracle, asked = self.make(tmp_path, limits={"params": 12})
+        play(oracle, options, count=3)
+        measured = [
+            e for e in Journal(journal_of(tmp_path)).read() if e["event"] == "measured"
+        ]
+        assert [event["values"] for event in measured] == asked
+        assert all(e["costs"] == {"params": 1 + options(e["values"])} for e in measured)
+        again, asked_again = self.make(tmp_path, limits={"params": 12})
+        play(again, options)
+        assert len(again.trials) == 6
+        everything = [tuple(values.items()) for values in asked + asked_again]
+        assert len(set(everything)) == len(everything)
+
+    def test_a_killed_search_continues_as_if_nothing_had_happened(self, tmp_path):
+        uninterrupted = play(self.make(limits={"params": 9})[0], options)
+        play(self.make(tmp_path, limits={"params": 9})[0], options, count=3)
+        again, _ = self.make(tmp_path, limits={"params": 9})
+        assert play(again, options) == uninterrupted[3:]
+
+    def test_few_are_asked_for_under_tight_limits(self):
+        # 1.1 % of the candidates keep the limit: a blind search asks for 90 a trial.
+        oracle, asked = self.make(limits={"params": 7}, max_trials=15)
+        played = play(oracle, options)
+        assert len(played) == 15
+        assert max(map(options, played)) <= 6
+        assert len(asked) < 15 * 30
+
+
 class TestFailures:
+    def test_what_failed_is_listed_in_the_order_in_which_it_ended(self, tmp_path):
+        oracle = make(tmp_path)
+        one, two, three = (oracle.create_trial(f"tuner{worker}") for worker in range(3))
+        fail(oracle, three)
+        end(oracle, two, 1.0)
+        end(oracle, one, float("nan"))
+        assert oracle.failed == [three, one]
+        again = make(tmp_path)
+        again.reload()
+        assert [trial.trial_id for trial in again.failed] == ["0002", "0000"]
+
     def test_the_message_is_kept(self, tmp_path):
         oracle = make(tmp_path)
         fail(oracle, oracle.create_trial("tuner0"), message="out of memory")

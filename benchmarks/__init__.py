@@ -1,0 +1,1 @@
+"""How the figures in `benchmarks/README.md` were measured."""

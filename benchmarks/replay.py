@@ -1,0 +1,118 @@
+"""One search replayed on a problem, and the cache that keeps finished ones."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers import is_ours, make
+from benchmarks.problems import Problem
+
+__all__ = ["cached", "fingerprint", "keep", "loaded_fingerprint", "replay", "run_file"]
+
+Run = dict[str, Any]
+
+_ORACLES = Path(__file__).parent.parent / "kerasnas" / "oracles"
+
+
+def replay(spec: str, problem: Problem, seed: int, trials: int) -> Run:
+    """Run a search and record each trial.
+
+    Trial `t` is observed with a generator made of `(seed, t)`, whoever searches.
+
+    Args:
+        spec: A searcher, as in `benchmarks/peers.py`.
+        problem: What it searches.
+        seed: Seeds the searcher and the noise.
+        trials: Number of trials; fewer are recorded if the searcher finds nothing new.
+
+    Returns:
+        What was run, and `steps`: for each trial its `row` of option indices (`-1` inactive),
+        the observed `loss`, the `truth`, the `test` accuracy, known `costs`, and the CPU
+        `seconds` of the searcher, asking and telling.
+    """
+    searcher = make(spec, problem, seed, trials)
+    steps: list[dict[str, Any]] = []
+    while len(steps) < trials:
+        begun = time.process_time()
+        values = searcher.ask()
+        asked = time.process_time() - begun
+        if values is None:
+            break
+        loss = problem.observe(values, np.random.default_rng((seed, len(steps))))
+        begun = time.process_time()
+        searcher.tell(values, loss)
+        told = time.process_time() - begun
+        steps.append(
+            {
+                "row": problem.grid.key(values),
+                "loss": loss,
+                "truth": problem.truth(values),
+                "test": problem.test(values),
+                "costs": problem.costs(values),
+                "seconds": round(asked + told, 5),
+            }
+        )
+    return {
+        "searcher": spec,
+        "problem": problem.name,
+        "seed": seed,
+        "trials": trials,
+        "steps": steps,
+    }
+
+
+@functools.cache
+def loaded_fingerprint() -> str:
+    """Load our oracles, and return the fingerprint of what was loaded."""
+    for path in sorted(_ORACLES.glob("*.py")):
+        importlib.import_module(f"kerasnas.oracles.{path.stem}".removesuffix(".__init__"))
+    return _hash(_ORACLES)
+
+
+@functools.cache
+def fingerprint(folder: Path = _ORACLES) -> str:
+    """Return a short hash of the sources of our oracles, as they were at the first call."""
+    return _hash(folder)
+
+
+def _hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:10]
+
+
+def run_file(cache: Path, spec: str, problem: str, seed: int, label: str = "") -> Path:
+    """Return where a run is kept; runs of our oracles also by their sources and a label."""
+    parts = [re.sub(r"[^\w.=-]+", "_", spec)]
+    if is_ours(spec):
+        parts += [part for part in (label, fingerprint()) if part]
+    return cache / problem / "-".join(parts) / f"{seed:03d}.json"
+
+
+def cached(path: Path, trials: int) -> Run | None:
+    """Return a finished run, cut to so many trials; `None` if there is none as long."""
+    if not path.exists():
+        return None
+    run: Run = json.loads(path.read_text())
+    if run["trials"] < trials:
+        return None
+    return {**run, "steps": run["steps"][:trials]}
+
+
+def keep(path: Path, run: Run) -> None:
+    """Write a run, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(f".{os.getpid()}.tmp")
+    scratch.write_text(json.dumps(run))
+    scratch.replace(path)

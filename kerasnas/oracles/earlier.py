@@ -1,0 +1,105 @@
+"""Searches that were finished before, as knowledge for a new one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasnas.oracles.decisions import INACTIVE, Decisions, Rows, Value
+from kerasnas.oracles.kernel import Kernel
+from kerasnas.oracles.regression import Posterior, Regression
+from kerasnas.oracles.warping import compressed
+from kerasnas.result import SearchResult
+
+__all__ = ["EarlierSearch", "earlier_searches"]
+
+_MODELLED = 500  # trials, the best, that are taken over from a search
+_STARTS = 6  # candidates, the best, from which the next is sought
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlierSearch:
+    """What a search found: candidates and how they did.
+
+    Attributes:
+        values: The completed candidates, best first.
+        losses: Their scores, signed so that less is better.
+    """
+
+    values: Sequence[Mapping[str, Value]]
+    losses: Sequence[float]
+
+    def model(self, decisions: Decisions) -> Posterior | None:
+        """Return what the search says of candidates of another space, standardised.
+
+        Only decisions of the same name and kind count. `None` if there are none.
+        """
+        rows = self._rows(decisions)
+        if len(rows) < 2 or np.all(rows == INACTIVE):
+            return None
+        kernel = Kernel.of(decisions)
+        points = kernel.points(*decisions.features(rows))
+        scores = compressed(np.array(self.losses[: len(rows)]))
+        return Regression.fit(kernel, points, scores).given(scores)
+
+    def best(self, decisions: Decisions) -> Rows:
+        """Return the best candidates as assignments of another space."""
+        rows = self._rows(decisions)[:_STARTS]
+        # What the other space has besides is left to chance, but always the same.
+        return decisions.completed(rows, np.random.default_rng(0))
+
+    def _rows(self, decisions: Decisions) -> Rows:
+        return decisions.encode(self.values[:_MODELLED])
+
+
+def earlier_searches(given: Any) -> list[EarlierSearch]:
+    """Read searches in whatever form they are at hand.
+
+    Args:
+        given: One or several of: a `kerasnas.SearchResult`, an oracle (ours or KerasTuner's),
+            or the folder of a search of ours.
+
+    Raises:
+        TypeError: If something is none of these.
+        ValueError: If a search has no completed trial.
+    """
+    one = not isinstance(given, list | tuple)
+    return [_read(search) for search in ([given] if one else given)]
+
+
+def _read(search: Any) -> EarlierSearch:
+    if isinstance(search, str | os.PathLike):
+        search = SearchResult(Path(search))
+    if isinstance(search, SearchResult):
+        direction = search.objective[1]
+        found = [(trial.values, trial.score) for trial in search.leaderboard()]
+    elif hasattr(search, "get_best_trials"):
+        direction = search.objective.direction
+        found = [
+            (trial.hyperparameters.values, trial.score)
+            for trial in search.get_best_trials(len(search.trials))
+            if trial.status == "COMPLETED"
+        ]
+    else:
+        raise TypeError(
+            "A search to start from is a `SearchResult`, an oracle or a search's folder. "
+            f"Received: {search!r} of type {type(search).__name__}. Open it with "
+            "`kerasnas.open_search(directory, project_name)`."
+        )
+    found = [(values, score) for values, score in found if math.isfinite(score or 0.0)]
+    if not found:
+        raise ValueError(
+            "A search to start from must have completed trials. "
+            f"Received: {search!r} without any. Leave it out, or let it run first."
+        )
+    sign = -1.0 if direction == "max" else 1.0
+    return EarlierSearch(
+        [dict(values) for values, _ in found],
+        [sign * float(score or 0.0) for _, score in found],
+    )
