@@ -4,9 +4,9 @@
 
 A space of 20 unordered decisions with 4 options each; the score is a sum over decisions, with
 noise. Ours plays whole runs, and the mean of all its proposals counts, hyperparameter fits
-included. The others take seconds a proposal, so they are timed at some numbers of finished trials
-only: random candidates are told until then, and the next proposals are timed. All figures are
-CPU seconds of one thread, without files.
+included. The others take seconds a proposal, so they are timed at some numbers of finished
+trials only: random candidates are told until then, and the next proposals are timed. All
+figures are CPU seconds of one thread, without files.
 """
 
 from __future__ import annotations

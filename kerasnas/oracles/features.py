@@ -18,7 +18,7 @@ __all__ = ["Features"]
 
 Array = npt.NDArray[np.float64]
 
-_LARGER_IS_BETTER = -0.3  # deviations of the loss per deviation of log size, before any data
+_LARGER_IS_BETTER = -1.0  # deviations of the loss per deviation of log size, before any data
 _EARLIER = Trend(slope=1.0, variance=1.0)
 
 

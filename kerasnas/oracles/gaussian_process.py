@@ -31,9 +31,10 @@ _Term = Callable[[Points], Array]
 
 _SHORTLIST = 64  # candidates of the many weighed whose true costs are looked at
 _FAR = 1e6  # in which no score differs from another
-_FIRST, _SECOND = "loss", "second loss"  # names of models
+_FIRST, _SECOND, _SUM = "loss", "second loss", "sum"  # names of models
+_AREA_ONLY = 30  # trials until which two objectives are never weighed
 _FEW = 2  # finished trials, of which nothing is learned yet
-_LARGE = 1  # of the design, how many candidates are about the largest there are
+_LARGE = 2  # of the design, how many candidates are about the largest there are
 _RIVALS = 2  # random candidates for each place of the design, where there are limits
 _CLIMBS = 6  # local searches that start from the best finished trials
 _ALWAYS = 40  # trials up to which hyperparameters are fitted anew in every proposal
@@ -58,8 +59,10 @@ class GaussianProcess(SearchOracle):
     false order is learned; because inactive decisions are ignored, conditional spaces do not
     confuse it.
 
-    - Several objectives: of two, the expected improvement of the hypervolume is maximised; of
-      more, each proposal weighs them at random (ParEGO). The answer is `pareto_front()`.
+    - Several objectives: of two, the expected improvement of the hypervolume is maximised, and
+      after 30 trials every other proposal weighs them at random (ParEGO), because the area
+      alone neglects the ends of the front; of more, every proposal does. The answer is
+      `pareto_front()`.
     - Trials that are still running count as if they had scored their prediction, so parallel
       workers get different candidates; runs are repeatable only with one worker.
     - Failed trials never touch the model of the scores. They teach a second process where
@@ -245,13 +248,15 @@ class GaussianProcess(SearchOracle):
     ) -> tuple[_Term, Order]:
         """Return what a candidate is expected to improve, and the finished, best first."""
         losses = np.array([self.losses(trial) for trial in finished])
-        if losses.shape[1] == 2:
+        count = losses.shape[1]
+        if count == 2 and (len(self.trials) < _AREA_ONLY or len(self.trials) % 2):
             return self._improvement_of_area(features, finished, losses)
-        name = _FIRST
-        if losses.shape[1] > 2:
-            losses, name = _weighed(losses, self.rng)[:, None], "sum"
+        name, wanted = _FIRST, losses[:, 0]
+        if count > 1:
+            scaled = _scaled(losses)[0] if count == 2 else losses
+            name, wanted = _SUM, _weighed(scaled, self.rng)
             self._models.pop(name, None)  # of other weights
-        model = self._model(name, features, finished, lambda n: compressed(losses[:n, 0]))
+        model = self._model(name, features, finished, lambda n: compressed(wanted[:n]))
         expected = model.expected
         incumbent = float(expected.min())
         imagining = model.imagining(self._running_points(features))
@@ -309,8 +314,9 @@ class GaussianProcess(SearchOracle):
         )
 
         def haste(points: Points) -> Array:
-            expected = model.predict(points)[0]
-            return -(centre + scale * expected)
+            expected, _ = model.predict(points)
+            slowness: Array = centre + scale * expected
+            return -slowness
 
         return haste
 
