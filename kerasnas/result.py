@@ -116,8 +116,8 @@ class SearchResult:
                     status=event["status"],
                     score=event["score"],
                     values=event["values"],
-                    losses=tuple(event["losses"] or ()),
-                    seconds=event["seconds"],
+                    losses=tuple(event.get("losses") or ()),
+                    seconds=event.get("seconds"),
                     message=event["message"],
                 )
         return list(records.values())

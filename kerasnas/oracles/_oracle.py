@@ -29,7 +29,7 @@ from kerasnas.oracles.pareto import nondominated
 
 __all__ = ["SearchOracle"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class SearchOracle(keras_tuner.Oracle, abc.ABC):
@@ -77,7 +77,6 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         **kwargs: Passed on to `keras_tuner.Oracle`.
 
     Attributes:
-        objectives: All objectives; `objective` is the first.
         journal: The record of the search; `None` without a tuner.
         rng: The generator of the proposal that `suggest` is asked for.
 
@@ -91,6 +90,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
     ongoing_trials: dict[str, Trial]
     start_order: list[str]
     end_order: list[str]
+    _further: list[keras_tuner.Objective]
     _retry_queue: list[str]
     _run_times: collections.defaultdict[str, int]
 
@@ -124,8 +124,8 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             max_consecutive_failed_trials=max_consecutive_failed_trials,
             **kwargs,
         )
-        self.objectives = tuple(getattr(self.objective, "objectives", [self.objective]))
-        self.objective = self.objectives[0]
+        every: list[Any] = getattr(self.objective, "objectives", [self.objective])
+        self.objective, *self._further = every
         self.seed: int = secrets.randbits(32) if seed is None else int(seed)
         self.costs = costs
         self.limits = limits
@@ -157,6 +157,11 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         Returns:
             The hyperparameter values to try, or `None` when nothing new is left.
         """
+
+    @property
+    def objectives(self) -> tuple[keras_tuner.Objective, ...]:
+        """All objectives, the one that trials are ranked by first."""
+        return (self.objective, *self._further)
 
     @property
     def candidates(self) -> Candidates:

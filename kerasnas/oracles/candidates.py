@@ -28,6 +28,7 @@ _DRAWS = 256  # random assignments looked at before a candidate is sought by des
 _DESCENTS = 8
 _REMEMBERED = 50_000  # assignments whose violation, or identity, is kept
 _SAMPLED = 256  # candidates that the model of the costs is made from
+_ASKED = 16  # random assignments whose costs are asked for, where that takes long
 _ENOUGH = 8  # costs that must be known before the others are guessed
 _GROWTH = 1.25  # when so many times as many are known, the model is made anew
 
@@ -129,6 +130,12 @@ class Candidates:
         """Return the first of these assignments that may be proposed, if any."""
         return next((row for row in rows if self._admits(row)), None)
 
+    def first_likely(self, rows: Iterable[Row]) -> Row | None:
+        """Return the first that may be proposed as far as is known without asking for long."""
+        if self._measured is None or self.cost_model is None:
+            return self.first(rows)
+        return next((row for row in rows if self._seems_admitted(row)), None)
+
     def draw(self, rng: np.random.Generator) -> Row | None:
         """Return a random assignment that may be proposed.
 
@@ -140,12 +147,12 @@ class Candidates:
             The assignment; `None` if the space is used up, as far as such a search can tell
             (surely so for a space of at most 2,048 assignments).
         """
-        drawn = self.first(self._promising_first(self.decisions.sample(rng, _DRAWS)))
+        drawn = self.first(self._affordable(self.decisions.sample(rng, _DRAWS)))
         if drawn is not None:
             return drawn
         members = self.decisions.members(_LISTED)
         if members is not None:
-            return self.first(self._promising_first(rng.permutation(members)))
+            return self.first(self._likely_first(rng.permutation(members)))
         starts = [
             *self._tried_rows(rng, _DESCENTS // 2),
             *self.decisions.sample(rng, _DESCENTS),
@@ -169,7 +176,8 @@ class Candidates:
 
     def nearest(self, rng: np.random.Generator) -> Values:
         """Return the candidate nearest to keeping the limits that a short search finds."""
-        pool = sorted(self.decisions.sample(rng, _DRAWS), key=self._violation)
+        drawn = self._affordable(self.decisions.sample(rng, _DRAWS))
+        pool = sorted(drawn, key=self._violation)
         best = pool[0]
         for start in pool[:_DESCENTS]:
             if self._violation(best) > 0.0:
@@ -180,7 +188,13 @@ class Candidates:
         """Return the costs of a candidate, none if the space knows none."""
         return dict(self._costs(values)) if self._costs is not None else {}
 
-    def _promising_first(self, rows: Rows) -> Rows:
+    def _affordable(self, rows: Rows) -> Rows:
+        """Leave, of random assignments, those whose costs can be asked for in a short time."""
+        if self._measured is None:
+            return rows
+        return self._likely_first(rows)[:_ASKED]
+
+    def _likely_first(self, rows: Rows) -> Rows:
         """Put what probably keeps the limits first, where it takes long to ask."""
         if self._measured is None:
             return rows
@@ -192,13 +206,29 @@ class Candidates:
 
     def _descend(self, row: Row, rng: np.random.Generator) -> Row:
         """Lower the violation step by step, by the first shuffled neighbour that can."""
+        if self._measured is not None and self.cost_model is not None:
+            row = self._descend_by_guess(row, self.cost_model, rng)
         while (here := self._violation(row)) > 0.0:
             neighbours = rng.permutation(self.decisions.neighbours(row, rng))
-            neighbours = self._promising_first(neighbours)
+            neighbours = self._likely_first(neighbours)
             lower = next((near for near in neighbours if self._violation(near) < here), None)
             if lower is None:
                 break
             row = lower
+        return row
+
+    def _descend_by_guess(self, row: Row, model: CostModel, rng: np.random.Generator) -> Row:
+        """Go to the neighbour most likely to keep the limits until one probably does."""
+        likely = model.log_probability(row[None], self._limits)[0]
+        while likely < math.log(0.5):
+            neighbours = self.decisions.neighbours(row, rng)
+            if not len(neighbours):
+                break
+            probabilities = model.log_probability(neighbours, self._limits)
+            best = int(np.argmax(probabilities))
+            if probabilities[best] <= likely:
+                break
+            row, likely = neighbours[best], probabilities[best]
         return row
 
     def _tried_rows(self, rng: np.random.Generator, count: int) -> Rows:
@@ -206,10 +236,16 @@ class Candidates:
         picked = rng.permutation(len(tried))[:count]
         return self.decisions.encode([tried[index] for index in picked])
 
+    def _seems_admitted(self, row: Row) -> bool:
+        if row.tobytes() in self._known:
+            return self._admits(row)
+        return not self.breaks_limits(row[None])[0] and self._is_new(row)
+
     def _admits(self, row: Row) -> bool:
         # Most assignments that fail do so by their costs; they need no identity.
-        if self._violation(row) > 0.0:
-            return False
+        return self._violation(row) == 0.0 and self._is_new(row)
+
+    def _is_new(self, row: Row) -> bool:
         return self._recall(self._identities, row, self._identity) not in self._tried
 
     def _violation(self, row: Row) -> float:

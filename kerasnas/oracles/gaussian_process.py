@@ -89,7 +89,7 @@ class GaussianProcess(SearchOracle):
             decisions with it: each a `SearchResult`, an oracle, or the folder of a search.
             What they found is a trend of the scores: good candidates there are tried first
             here, and if they turn out to mislead, the trend is given up within some trials.
-            An initial design is then not needed, and left out by default.
+            An initial design is then left out, unless `num_initial_points` asks for one.
         cost_aware: Whether to maximise improvement per second of a trial, by a model of the
             seconds that trials took. Cheap candidates are tried first, and expensive ones when
             they promise more. A name takes that metric or cost of the trials for seconds.
@@ -159,14 +159,15 @@ class GaussianProcess(SearchOracle):
     def _next(self, finished: Sequence[Trial]) -> Row | None:
         features = self._features
         starts, terms = features.starts, list[_Term]()
-        if len(finished) >= _FEW and len(self.trials) >= self._num_designed(features):
+        designed = len(self.trials) < self._num_designed(features)
+        if len(finished) >= _FEW and not designed:
             improvement, best = self._improvement(features, finished)
             terms.append(improvement)
             tried = [finished[index].hyperparameters.values for index in best[:_CLIMBS]]
             starts = np.concatenate([self.candidates.decisions.encode(tried), starts])
             if self.cost_aware:
                 terms.append(self._haste(features, finished))
-        elif features.earlier:
+        elif features.earlier and not designed:
             terms.append(lambda points: -features.promised(points))
         elif finished or not self.failed:
             return self._designed(features)
@@ -227,7 +228,7 @@ class GaussianProcess(SearchOracle):
         )
         row = decisions.from_unit(np.array(unit)[[index]])[0]
         found = [self.candidates.repair(row, self.rng)]
-        if self.limits:
+        if self.limits and not self.slow_costs:
             found += [self.candidates.draw(self.rng) for _ in range(_RIVALS)]
         admitted = [row for row in found if row is not None]
         return max(admitted, key=self.candidates.fullness) if admitted else None

@@ -32,10 +32,11 @@ def maximise(
     """Find a candidate with a high score that is new and keeps the limits.
 
     A small space is scored whole. In a large one, climbers start from `starts` and from the
-    best of a pool, half of it random and half of it mutants of the starts, and go to the best
-    admitted neighbour, which differs in one decision, as long as it is better. Limits are
-    checked last and only from the top of each ranking, because costs take far longer than
-    scores; where a model of the costs expects them to be broken, a candidate comes last.
+    best of a pool, random assignments and mutants of the starts, and go to the best admitted
+    neighbour, which differs in one decision, as long as it is better. Limits are checked last
+    and only from the top of each ranking, because costs take far longer than scores (and, if
+    one takes seconds, only where the climbs have ended); where a model of the costs expects
+    them to be broken, a candidate comes last.
 
     Args:
         score: The score of each of many assignments.
@@ -54,17 +55,18 @@ def maximise(
     members = candidates.decisions.members(_LISTED)
     if members is not None:
         return candidates.first(_ranked(members, likely))
-    best: tuple[float, Row] | None = None
+    visited: list[tuple[float, Row]] = []
     climbers = [(-np.inf, row) for row in starts]
     climbers += _from_pool(likely, candidates, starts, rng)
     for _ in range(_STEPS):
         if not climbers:
             break
-        best = max([*([best] if best else []), *climbers], key=lambda climber: climber[0])
+        visited += climbers
         climbers = _step(climbers, likely, candidates, rng)
-    if best is None or best[0] == -np.inf:
-        return candidates.draw(rng)
-    return best[1]
+    # The starts may have been tried; all others may be proposed, as far as is known.
+    ranked = sorted((c for c in visited if c[0] > -np.inf), key=lambda climber: -climber[0])
+    best = candidates.first(row for _, row in ranked)
+    return candidates.draw(rng) if best is None else best
 
 
 def _from_pool(
@@ -77,7 +79,7 @@ def _from_pool(
     pool = _ranked(rows, score)
     admitted: list[Row] = []
     for row in pool[:_LOOKED_AT]:
-        if candidates.first([row]) is not None:
+        if candidates.first_likely([row]) is not None:
             admitted.append(row)
         if len(admitted) == _RANDOM_STARTS:
             break
@@ -111,7 +113,9 @@ def _step(
     for (height, _), rows, heights in zip(climbers, around, scores, strict=True):
         order = np.argsort(-heights, kind="stable")[:_LOOKED_AT_PER_STEP]
         uphill = [index for index in order if heights[index] > height]
-        found = next((i for i in uphill if candidates.first([rows[i]]) is not None), None)
+        found = next(
+            (i for i in uphill if candidates.first_likely([rows[i]]) is not None), None
+        )
         if found is not None:
             moved.append((float(heights[found]), rows[found]))
     return moved

@@ -121,6 +121,18 @@ class TestTheResult:
         for one, other in zip(best.get_weights(), model.get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
 
+    def test_of_several_objectives_the_front_can_be_read(self, search, tmp_path):
+        search(objective=["val_accuracy", "flash"], max_trials=4)
+        result = kerasnas.open_search(tmp_path)
+        front = result.pareto_front()
+        losses = [trial.losses for trial in front]
+        assert losses == sorted(losses)
+        assert [flash for _, flash in losses] == sorted((f for _, f in losses), reverse=True)
+        for trial in {t.trial_id for t in result.trials} - {t.trial_id for t in front}:
+            (missed,) = [t.losses for t in result.trials if t.trial_id == trial]
+            assert any(a <= missed[0] and f <= missed[1] for a, f in losses)
+        assert front[0].losses[1] == front[0].costs["flash"]
+
     def test_the_winners_int8_file_lies_beside_the_model(self, finished, shades):
         directory, model = finished
         file = kerasnas.tflite_export.TFLiteModel(directory / "search" / "model.tflite")
@@ -334,7 +346,8 @@ BAD = {
     "duration": ({"max_time": "5 parsecs"}, "parsecs"),
     "device": ({"device": "cortex-m7"}, "not supported yet.*limits"),
     "workers": ({"workers": 2}, "not supported yet"),
-    "objectives": ({"objective": ["val_accuracy", "val_loss"]}, "Several objectives"),
+    "objectives": ({"objective": ["val_accuracy", "latency_ms"]}, "has the costs 'params'"),
+    "repeated": ({"objective": ["val_loss", "val_loss"]}, "Several objectives must be"),
     "trials": ({"max_trials": 0}, "max_trials=0"),
     "class weight": ({"class_weight": "balance"}, "Did you mean 'balanced'"),
     "not data": ({"train_data": {1, 2, 3}}, "Received: .*set"),

@@ -104,6 +104,38 @@ def test_a_foreign_model_is_built_to_be_counted(make):
     assert {v["units"] for v in values(tuner)} == {1, 2}
 
 
+def test_few_foreign_models_are_built_and_none_again_after_reopening(tmp_path):
+    built = []
+
+    def wide(hp):
+        model = keras.Sequential([keras.Input((4,))])
+        for layer in range(6):
+            model.add(keras.layers.Dense(hp.Int(f"units{layer}", 1, 64)))
+        built.append(dict(hp.values))
+        return model
+
+    class Scored(kerasnas.Tuner):
+        def run_trial(self, trial, *args, **kwargs):
+            return -float(sum(trial.hyperparameters.values.values()))
+
+    def tuner(trials):
+        oracle = kerasnas.GaussianProcess(max_trials=trials, seed=0, limits={"params": 1500})
+        oracle.verbose = 0
+        return Scored(wide, oracle=oracle, directory=tmp_path)
+
+    first = tuner(12)
+    first.search(verbose=0)
+    # One random candidate in 29 keeps the limit: twelve of them by chance cost 350 models.
+    assert len(built) < 250
+    counts = [first.oracle.costs(v)["params"] for v in values(first)]
+    assert max(counts) <= 1500
+    before = {tuple(sorted(v.items())) for v in built}
+    built.clear()
+    tuner(14).search(verbose=0)
+    again = [v for v in built if tuple(sorted(v.items())) in before]
+    assert len(again) <= 1  # KerasTuner builds one model to learn the space
+
+
 def test_what_cannot_be_measured_on_a_foreign_model_is_no_limit(make):
     with pytest.raises(ValueError, match=r"only `params`.*Received: limits on \['flash'\]"):
         make(kerasnas.Tuner, build, limits={"flash": "1KB"})
