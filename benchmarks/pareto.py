@@ -37,9 +37,10 @@ from benchmarks.peers import PEERS, Optuna, Oracle, Searcher, parse
 from benchmarks.problems import Problem, latencies, load
 from benchmarks.regret import mean_and_error
 from benchmarks.replay import cached, keep, run_file
+from kerasnas.oracles.pareto import hypervolume, nondominated
 
 DEVICE = "raspi4"
-REFERENCE = (20.0, 70.0)
+REFERENCE = np.array([20.0, 70.0])
 """Error in % and latency in ms that a candidate must beat to count: 80 % and about the 99th
 percentile of the table. The front goes from 15.8 % at 2.5 ms to 8.4 % at 68 ms."""
 
@@ -49,29 +50,6 @@ _OBJECTIVES = ["val_accuracy", keras_tuner.Objective("latency_ms", "min")]
 _TWO = {"sampler": "NSGAIISampler", "flat": True, "objectives": 2}
 
 Points = npt.NDArray[np.float64]
-
-
-def hypervolume(points: Points, reference: Sequence[float] = REFERENCE) -> float:
-    """Return the area that points dominate, both coordinates being minimised.
-
-    Args:
-        points: Shape `(n, 2)`.
-        reference: Corner of the area; points that do not beat it in both count nothing.
-    """
-    inside = points[(points < reference).all(axis=1)]
-    area, lowest = 0.0, float(reference[1])
-    for x, y in inside[np.lexsort((inside[:, 1], inside[:, 0]))]:
-        if y < lowest:
-            area += (reference[0] - x) * (lowest - y)
-            lowest = float(y)
-    return area
-
-
-def front(points: Points) -> npt.NDArray[np.bool_]:
-    """Tell which points no other one beats."""
-    as_good = (points[:, None] <= points[None]).all(axis=2)
-    better = (points[:, None] < points[None]).any(axis=2)
-    return ~(as_good & better).any(axis=0)
 
 
 def make(spec: str, problem: Problem, seed: int, trials: int) -> Searcher:
@@ -130,13 +108,14 @@ def volumes(steps: Sequence[Mapping[str, Any]], trials: int) -> tuple[float, flo
     tried = steps[:trials]
     true = np.array([[step["truth"], step["latency"]] for step in tried])
     observed = np.array([[step["loss"], step["latency"]] for step in tried])
-    return hypervolume(true), hypervolume(true[front(observed)])
+    return hypervolume(true, REFERENCE), hypervolume(true[nondominated(observed)], REFERENCE)
 
 
 def whole(problem: Problem, latency: Any) -> float:
     """Return the hypervolume of the table's true front."""
     members = problem.grid.members()
-    return hypervolume(np.array([[problem.truth(one), latency(one)] for one in members]))
+    outcomes = np.array([[problem.truth(one), latency(one)] for one in members])
+    return hypervolume(outcomes, REFERENCE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -116,11 +116,16 @@ class SearchResult:
                     status=event["status"],
                     score=event["score"],
                     values=event["values"],
-                    losses=tuple(event.get("losses") or ()),
+                    losses=tuple(event.get("losses") or self._loss_of(event["score"])),
                     seconds=event.get("seconds"),
                     message=event["message"],
                 )
         return list(records.values())
+
+    def _loss_of(self, score: float | None) -> tuple[float, ...]:
+        """The only loss of a trial, where an older journal does not say."""
+        sign = -1.0 if self.objective[1] == "max" else 1.0
+        return () if score is None else (sign * score,)
 
     def leaderboard(self) -> list[TrialRecord]:
         """The completed trials, best first; of equal scores the earlier one."""

@@ -166,7 +166,9 @@ class Tuner(keras_tuner.Tuner):
         if self.space is not None:
             oracle.costs = oracle.costs or self.space.costs
             oracle.identity = oracle.identity or self.space.identity
-        elif oracle.limits and oracle.costs is None:
+        elif oracle.costs is None and (
+            oracle.limits or "params" in [one.name for one in oracle.objectives]
+        ):
             unmeasured = sorted(set(oracle.limits) - {"params"})
             if unmeasured:
                 raise ValueError(

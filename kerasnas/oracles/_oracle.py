@@ -55,22 +55,24 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
     Args:
         objective: As in `keras_tuner.Oracle`. Of several the first is what trials are ranked
             by and what best epochs are chosen by; a plain tuple of values, never their sum, is
-            kept of each trial, and `pareto_front` answers. An objective is a metric of the
-            trial or one of its `costs`.
+            kept of each trial, and `pareto_front` answers. The first is a metric of the trial,
+            each other one a metric or one of its `costs`.
         max_trials: Number of candidates to try at most, `None` for no bound. A search that
             is reopened with more continues.
         hyperparameters: The space, or parts of it, if it is not left to the tuner. Copied.
         seed: Seeds every random choice. `None` draws fresh entropy, or takes the seed of the
             search that is reopened; `0` is a seed.
-        costs: Costs of a candidate that are known without training, `costs(values)`.
+        costs: Costs of a candidate that are known without training, `costs(values)`: always
+            the same names.
         limits: Upper bounds on those costs, such as `{"params": "50k", "flash": "128KB"}`.
         identity: `identity(values)`, equal for candidates that are the same network. By
             default all active values.
         slow_costs: Whether one call of `costs` takes longer than some milliseconds, as where
             a model is built to be measured. Costs are then kept in the journal, and guessed
             from those known, so that few have to be asked for.
-        start_with: Candidates to try before any other, such as ones known to be good. Those
-            that break a limit, or are the same network as another, are passed over.
+        start_with: Candidates to try before any other, such as ones known to be good, in place
+            of the first that the oracle would try. Decisions left out take their defaults.
+            Those that break a limit, or are the same network as another, are passed over.
         max_retries_per_trial: How often a trial that raised an exception is run again.
         max_consecutive_failed_trials: The search gives up, with an error, after so many
             failed trials in a row.
@@ -131,7 +133,12 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         self.limits = limits
         self.identity = identity
         self.slow_costs = slow_costs
-        self.start_with = start_with
+        if isinstance(start_with, Mapping):
+            raise TypeError(
+                "`start_with` takes a list of candidates. "
+                f"Received: start_with={dict(start_with)}. Write [{{...}}]."
+            )
+        self.start_with = start_with or ()
         self.journal: Journal | None = None
         self.rng = np.random.default_rng(self.seed)
         self._seed_is_free = seed is None
@@ -142,6 +149,8 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         self._began: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._measured: list[tuple[Values, dict[str, float]]] = []
+        self._settled = 0
+        self._trial_costs: dict[str, dict[str, float]] = {}
         self._lock = threading.RLock()  # KerasTuner's own stays locked after an exception
         self._candidates: tuple[object, Candidates] | None = None
 
@@ -208,15 +217,14 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                 finite step otherwise; or the cost.
 
         Returns:
-            The value, `None` if the trial has nothing of that name.
+            The value, NaN if none was finite, `None` if the trial has nothing of that name.
         """
         if name == self.objective.name:
             return None if trial.score is None else float(trial.score)
-        history = trial.metrics.get_history(name) if trial.metrics.exists(name) else []
-        finite = {o.step: float(o.mean()) for o in history if math.isfinite(o.mean())}
-        if finite:
-            return finite.get(trial.best_step, finite[max(finite)])
-        return self.candidates.costs(self._proposed[trial.trial_id]).get(name)
+        if trial.metrics.exists(name):
+            finite = {step: value for value, step in _history(trial, name)}
+            return finite.get(trial.best_step, finite[max(finite)]) if finite else math.nan
+        return self._trial_costs[trial.trial_id].get(name)
 
     def pareto_front(self) -> list[Trial]:
         """Return the completed trials that no other dominates, the best of the first first."""
@@ -331,23 +339,33 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
     def score_trial(self, trial: Trial) -> None:
         """Score a trial by its best finite value of the objective, or call it invalid."""
         name, sign = self.objective.name, -1 if self.objective.direction == "max" else 1
-        history = trial.metrics.get_history(name) if trial.metrics.exists(name) else []
-        finite = [(sign * float(o.mean()), o.step) for o in history if math.isfinite(o.mean())]
+        finite = [(sign * value, step) for value, step in _history(trial, name)]
         if finite:
             signed, trial.best_step = min(finite)
             trial.score = sign * signed
-            missing = [one.name for one in self.objectives if self._lacks(trial, one.name)]
-            if not missing:
+            values = {one.name: self.value(trial, one.name) for one in self.objectives}
+            self._check_all_reported(trial, values)
+            broken = [
+                name for name, value in values.items() if not math.isfinite(value or 0.0)
+            ]
+            if not broken:
                 return
-            name, trial.score = missing[0], None
-            history = trial.metrics.get_history(name) if trial.metrics.exists(name) else []
+            name, trial.score = broken[0], None
         trial.status = "INVALID"
+        history = trial.metrics.get_history(name) if trial.metrics.exists(name) else []
         got = f"was {history[-1].mean()}" if history else "was not reported"
         trial.message = trial.message or f"The objective {name!r} {got}."
 
-    def _lacks(self, trial: Trial, name: str) -> bool:
-        value = self.value(trial, name)
-        return value is None or not math.isfinite(value)
+    def _check_all_reported(self, trial: Trial, values: Mapping[str, float | None]) -> None:
+        missing = [name for name, value in values.items() if value is None]
+        if missing:
+            raise ValueError(
+                "An objective is neither a metric nor a cost of the trials. Received: "
+                f"{missing}; trial {trial.trial_id} has the metrics "
+                f"{sorted(trial.metrics.metrics)} and the costs "
+                f"{sorted(self._trial_costs[trial.trial_id])}. Report it, pass `costs`, or "
+                "leave it out."
+            )
 
     def update_space(self, hyperparameters: HyperParameters) -> None:
         with self._lock:
@@ -392,8 +410,10 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
     def _propose(self) -> Values | None:
         """Ask `suggest`, and hold its answer to what this class promises."""
         self.rng = np.random.default_rng((self.seed, len(self.trials)))
+        self.candidates.settled = self._settled
         finished = [self.trials[trial_id] for trial_id in self.end_order]
-        values = next((dict(v) for v in self.start_with if self.candidates.admits(v)), None)
+        starts = (self._checked(values) for values in self.start_with)
+        values = next((v for v in starts if self.candidates.admits(v)), None)
         if values is None:
             values = self.suggest([trial for trial in finished if trial.status == "COMPLETED"])
         if values is None:
@@ -406,6 +426,29 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             )
         return values
 
+    def _checked(self, values: Values) -> Values:
+        """Return a candidate of the user's, complete, if it is one of the space."""
+        if not self.hyperparameters.space:
+            return dict(values)  # it will only be known while a trial runs
+        known = {hp.name for hp in self.hyperparameters.space}
+        given = _share(self.hyperparameters, values)
+        _complete(given)
+        decisions = self.candidates.decisions
+        read = decisions.values(decisions.encode([given.values])[0])
+        wrong = sorted(
+            name
+            for name, value in values.items()
+            if name not in known
+            or (name in given.values and (name not in read or not _same(value, read[name])))
+        )
+        if wrong:
+            raise ValueError(
+                "A candidate to start with must be one of the space. Received: "
+                f"{ {name: values[name] for name in wrong} } in start_with, where the space "
+                f"has the decisions {sorted(known)}. Correct or drop it."
+            )
+        return read
+
     def _next_trial(self) -> Trial:
         trial_id = f"{len(self.trials):04d}"  # not as wide as `max_trials`, which may grow
         over = self.max_trials is not None and len(self.trials) >= self.max_trials
@@ -417,6 +460,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         trial = Trial(_share(self.hyperparameters, values), trial_id, "RUNNING")
         costs = {k: float(v) for k, v in self.candidates.costs(values).items()}
         self._record("created", trial=trial_id, values=values, costs=costs)
+        self._trial_costs[trial_id] = costs
         self._add(trial)
         return trial
 
@@ -463,7 +507,8 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         """Empty the memory before it is filled from a journal."""
         self.trials, self.ongoing_trials, self._proposed = {}, {}, {}
         self.start_order, self.end_order, self._retry_queue = [], [], []
-        self._began, self._seconds, self._measured = {}, {}, []
+        self._began, self._seconds, self._trial_costs = {}, {}, {}
+        self._measured, self._settled = [], 0
         self._run_times = collections.defaultdict(int)
         self._candidates = None
 
@@ -484,6 +529,8 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         return known
 
     def _record(self, kind: str, **facts: Any) -> None:
+        if kind != "measured":
+            self._settled = len(self._measured)
         if self.journal is not None:
             self.journal.append({"event": kind, **facts})
 
@@ -564,6 +611,8 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                     self._run_times[event["trial"]] += 1
                 case "ended":
                     self._replay_ended(event)
+            if event.get("event") in ("space", "created", "retry", "ended"):
+                self._settled = len(self._measured)
         _complete(self.hyperparameters)
         for trial in self.running:
             trial.hyperparameters = _share(self.hyperparameters, trial.hyperparameters.values)
@@ -578,6 +627,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                 "with `overwrite=True` or another `project_name`."
             )
         hyperparameters = _share(self.hyperparameters, event["values"])
+        self._trial_costs[event["trial"]] = event["costs"]
         self._add(Trial(hyperparameters, trial_id=event["trial"], status="RUNNING"))
 
     def _replay_ended(self, event: Event) -> None:
@@ -607,20 +657,46 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
 
 def _objectives(objective: Any) -> Any:
     """Return objectives as KerasTuner takes them; costs are to be small."""
-    if not isinstance(objective, list | tuple):
-        return objective
-    named = [
-        keras_tuner.Objective(one, "min") if isinstance(one, str) and one in COSTS else one
-        for one in objective
-    ]
-    names = [one if isinstance(one, str) else getattr(one, "name", one) for one in named]
-    if not names or len(set(names)) < len(names):
+    several = isinstance(objective, list | tuple)
+    every = list(objective) if several else [objective]
+    names = [getattr(one, "name", one) for one in every]
+    if several and (not all(isinstance(name, str) for name in names) or not names):
         raise ValueError(
-            "Several objectives must be at least one, and different. "
-            f"Received: objective={objective!r}. Pass, for example, "
+            "Objectives are names or `keras_tuner.Objective`s. Received: "
+            f"objective={objective!r}. Pass, for example, "
             '["val_accuracy", keras_tuner.Objective("latency_ms", "min")].'
         )
-    return named
+    if len(set(names)) < len(names):
+        raise ValueError(
+            "Several objectives must be different. Received: "
+            f"objective={objective!r}. Name each of them once."
+        )
+    if names[0] in COSTS:
+        raise ValueError(
+            "The first objective must be a metric of the training, by which the best epoch is "
+            f"chosen. Received: objective={objective!r}, where {names[0]!r} is a cost. Put a "
+            'metric such as "val_accuracy" before it, or hold the cost with `limits`.'
+        )
+    if not several:
+        return objective
+    is_cost = [isinstance(one, str) and one in COSTS for one in every]
+    return [
+        keras_tuner.Objective(one, "min") if small else one
+        for one, small in zip(every, is_cost, strict=True)
+    ]
+
+
+def _history(trial: Trial, name: str) -> list[tuple[float, int]]:
+    """Return the finite values of a metric and their steps."""
+    history = trial.metrics.get_history(name) if trial.metrics.exists(name) else []
+    values = [(float(observed.mean()), observed.step) for observed in history]
+    return [(value, step) for value, step in values if math.isfinite(value)]
+
+
+def _same(one: Any, two: Any) -> bool:
+    if isinstance(one, str | bool) or isinstance(two, str | bool):
+        return bool(one == two)
+    return math.isclose(one, two, rel_tol=1e-6)
 
 
 def _share(hyperparameters: HyperParameters, values: Values | None = None) -> HyperParameters:

@@ -18,6 +18,7 @@ __all__ = [
 Array = npt.NDArray[np.float64]
 
 _LOG_ROOT_TAU = 0.5 * math.log(2.0 * math.pi)
+_PROBIT = 0.5  # an outcome expected for certain, 1, still fails in one of 44 trials
 
 
 def expected_improvement(mean: Array, deviation: Array, incumbent: Array | float) -> Array:
@@ -90,6 +91,3 @@ def log_feasibility(mean: Array, deviation: Array) -> Array:
     """
     probability: Array = log_ndtr(mean / np.sqrt(_PROBIT**2 + deviation**2))
     return probability
-
-
-_PROBIT = 0.5  # an outcome expected for certain, 1, still fails in one of 44 trials

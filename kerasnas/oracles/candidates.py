@@ -50,6 +50,11 @@ class Candidates:
             the model of the costs is made from, and it also says where to look for candidates
             that keep the limits. The sequence may grow.
         seed: Seeds the sample that the model of the costs is made from otherwise.
+
+    Attributes:
+        settled: How many of those measured may have a say in what is proposed next; `None`
+            for all. The others are costs that were asked for by a proposal that a kill cut
+            short: it must go the same way again.
     """
 
     def __init__(
@@ -77,6 +82,10 @@ class Candidates:
         self._cost_model: tuple[int, CostModel] | None = None
         self._tried: dict[Hashable, Values] = {}
         self._known: dict[bytes, dict[str, float]] = {}
+        self.settled: int | None = None
+        self._kept: dict[bytes, bool] = {}
+        self._read = 0
+        self._names: frozenset[str] | None = None
         self._identities: dict[bytes, Hashable] = {}
 
     def exclude(self, values: Values) -> None:
@@ -91,7 +100,7 @@ class Candidates:
         """Tell how far a candidate is over the limits, 0.0 if it keeps them."""
         if not self._limits or self._costs is None:
             return 0.0
-        return violation(self._costs(values), self._limits)
+        return violation(self.costs(values), self._limits)
 
     def fullness(self, row: Row) -> float:
         """Tell how much of its tightest limit an assignment takes; 1.0 is all of it."""
@@ -101,22 +110,22 @@ class Candidates:
     @property
     def cost_model(self) -> CostModel | None:
         """A model of the costs; `None` if there are none, or too few are known yet."""
-        known = _SAMPLED if self._measured is None else len(self._measured)
+        known = _SAMPLED if self._measured is None else self._num_settled
         if self._costs is None or known < _ENOUGH:
             return None
         count = last_fit(known, always=_ENOUGH, growth=_GROWTH)
         if self._cost_model is None or self._cost_model[0] != count:
-            self._cost_model = count, self._model_costs(self._costs, count)
+            self._cost_model = count, self._model_costs(count)
         return self._cost_model[1]
 
-    def _model_costs(self, costs: Costs, count: int) -> CostModel:
+    def _model_costs(self, count: int) -> CostModel:
         if self._measured is not None:
             known = self._measured[:count]
             rows = self.decisions.encode([values for values, _ in known])
             return CostModel(self.decisions, rows, [measured for _, measured in known])
         rows = self.decisions.sample(np.random.default_rng(self._seed), _SAMPLED)
         return CostModel(
-            self.decisions, rows, [costs(self.decisions.values(row)) for row in rows]
+            self.decisions, rows, [self.costs(self.decisions.values(row)) for row in rows]
         )
 
     def breaks_limits(self, rows: Rows) -> Flags:
@@ -186,7 +195,21 @@ class Candidates:
 
     def costs(self, values: Values) -> dict[str, float]:
         """Return the costs of a candidate, none if the space knows none."""
-        return dict(self._costs(values)) if self._costs is not None else {}
+        if self._costs is None:
+            return {}
+        costs = self._costs(values)
+        if not isinstance(costs, Mapping):
+            raise TypeError(
+                "`costs` must return a dictionary of numbers. "
+                f"Received: {costs!r} for {dict(values)}."
+            )
+        self._names = self._names or frozenset(costs)
+        if self._names != frozenset(costs):
+            raise ValueError(
+                "`costs` must name the same costs for every candidate. "
+                f"Received: {sorted(costs)} for {dict(values)}, {sorted(self._names)} before."
+            )
+        return dict(costs)
 
     def _affordable(self, rows: Rows) -> Rows:
         """Leave, of random assignments, those whose costs can be asked for in a short time."""
@@ -236,10 +259,20 @@ class Candidates:
         picked = rng.permutation(len(tried))[:count]
         return self.decisions.encode([tried[index] for index in picked])
 
+    @property
+    def _num_settled(self) -> int:
+        measured = len(self._measured or ())
+        return measured if self.settled is None else min(self.settled, measured)
+
     def _seems_admitted(self, row: Row) -> bool:
-        if row.tobytes() in self._known:
-            return self._admits(row)
-        return not self.breaks_limits(row[None])[0] and self._is_new(row)
+        for values, costs in (self._measured or ())[self._read : self._num_settled]:
+            key = self.decisions.encode([values])[0].tobytes()
+            self._kept[key] = violation(costs, self._limits) == 0.0
+        self._read = self._num_settled
+        keeps = self._kept.get(row.tobytes())
+        if keeps is None:
+            keeps = not self.breaks_limits(row[None])[0]
+        return keeps and self._is_new(row)
 
     def _admits(self, row: Row) -> bool:
         # Most assignments that fail do so by their costs; they need no identity.

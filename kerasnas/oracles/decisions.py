@@ -90,7 +90,10 @@ class Decision:
     def code(self, value: Value) -> float:
         """Return the code of a value; of the nearest one if a number is off the grid."""
         if self.options is None:
-            return float(np.clip(self.hp.value_to_prob(value), 0.0, _TOP))
+            if isinstance(value, str) or not math.isfinite(value):
+                return INACTIVE
+            within = min(max(value, self.hp.min_value), self.hp.max_value)
+            return float(np.clip(self.hp.value_to_prob(within), 0.0, _TOP))
         if value in self.options:
             return float(self.options.index(value))
         if self.places is None or isinstance(value, str):

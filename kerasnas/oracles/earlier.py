@@ -20,6 +20,7 @@ from kerasnas.result import SearchResult
 __all__ = ["EarlierSearch", "earlier_searches"]
 
 _MODELLED = 500  # trials, the best, that are taken over from a search
+_ALL = 10**9  # trials; more than any search has
 _STARTS = 6  # candidates, the best, from which the next is sought
 
 
@@ -69,6 +70,7 @@ def earlier_searches(given: Any) -> list[EarlierSearch]:
         TypeError: If something is none of these.
         ValueError: If a search has no completed trial.
     """
+    given = () if given is None else given
     one = not isinstance(given, list | tuple)
     return [_read(search) for search in ([given] if one else given)]
 
@@ -83,7 +85,7 @@ def _read(search: Any) -> EarlierSearch:
         direction = search.objective.direction
         found = [
             (trial.hyperparameters.values, trial.score)
-            for trial in search.get_best_trials(len(search.trials))
+            for trial in search.get_best_trials(_ALL)
             if trial.status == "COMPLETED"
         ]
     else:
@@ -92,14 +94,14 @@ def _read(search: Any) -> EarlierSearch:
             f"Received: {search!r} of type {type(search).__name__}. Open it with "
             "`kerasnas.open_search(directory, project_name)`."
         )
-    found = [(values, score) for values, score in found if math.isfinite(score or 0.0)]
-    if not found:
+    known = [(v, float(s)) for v, s in found if s is not None and math.isfinite(s)]
+    if not known:
         raise ValueError(
             "A search to start from must have completed trials. "
             f"Received: {search!r} without any. Leave it out, or let it run first."
         )
     sign = -1.0 if direction == "max" else 1.0
     return EarlierSearch(
-        [dict(values) for values, _ in found],
-        [sign * float(score or 0.0) for _, score in found],
+        [dict(values) for values, _ in known],
+        [sign * score for _, score in known],
     )

@@ -82,8 +82,7 @@ class Features:
 
     def of_tried(self, candidates: Sequence[Values]) -> Points:
         """Return candidates with their exact costs."""
-        rows = self._decisions.encode(candidates)
-        return self._points(rows, self._exact(map(self._candidates.costs, candidates)))
+        return self.of_shortlisted(self._decisions.encode(candidates))
 
     def of_shortlisted(self, rows: Rows) -> Points:
         """Return assignments with their exact costs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ Order = npt.NDArray[np.int64]
 _Term = Callable[[Points], Array]
 
 _SHORTLIST = 64  # candidates of the many weighed whose true costs are looked at
-_FAR = 1e6  # in which no score differs from another
+_BELOW = 1e6  # subtracted from the scores of all others: more than scores ever differ by
 _FIRST, _SECOND, _SUM = "loss", "second loss", "sum"  # names of models
 _AREA_ONLY = 30  # trials until which two objectives are never weighed
 _FEW = 2  # finished trials, of which nothing is learned yet
@@ -42,22 +43,23 @@ _GROWTH = 1.1  # from then on, whenever there are so many times as many
 _REFERENCE = 1.1  # times the range of the front, where area stops to count
 _DEAR, _CHEAP = 0.5, 0.1  # of a range: what nobody pays for what nobody needs
 _AUGMENTED = 0.05  # weight of the sum beside the largest of several losses (ParEGO)
-_TINY = 1e-300
+_TINY, _HUGE = 1e-300, 1e150
 _BRIEF = 1e-3  # seconds; no trial counts as shorter
 
 
 class GaussianProcess(SearchOracle):
     """Bayesian optimisation: learn which decisions matter, try where improvement is likely.
 
-    The first candidates are spread over the space by a Latin hypercube. From then on a
-    Gaussian process is fitted to the scores: one weight per decision tells how much it
-    matters, and a straight line in the logarithm of each cost what size is worth (`Kernel`).
-    The candidate with the largest expected improvement over the best posterior mean is
-    proposed, found by local search over the candidates that are new and keep the limits.
-    Because the incumbent is a posterior mean, one lucky
-    training run does not hold the search; because categories are compared as equal or not, no
-    false order is learned; because inactive decisions are ignored, conditional spaces do not
-    confuse it.
+    The first candidates are spread over the space by a Latin hypercube; where the space knows
+    costs, the first two are about the largest networks that there are within the limits,
+    which are often good and show what size is worth. From then on a Gaussian process is
+    fitted to the scores: one weight per decision tells how much it matters, and a straight
+    line in the logarithm of each cost what size is worth (`Kernel`). The candidate with the
+    largest expected improvement over the best posterior mean is proposed, found by local
+    search over the candidates that are new and keep the limits. Because the incumbent is a
+    posterior mean, one lucky training run does not hold the search; because categories are
+    compared as equal or not, no false order is learned; because inactive decisions are
+    ignored, conditional spaces do not confuse it.
 
     - Several objectives: of two, the expected improvement of the hypervolume is maximised, and
       after 30 trials every other proposal weighs them at random (ParEGO), because the area
@@ -71,8 +73,9 @@ class GaussianProcess(SearchOracle):
       guesses, and the few at the top are held against the true ones.
     - Hyperparameters are fitted anew in every proposal up to 40 finished trials, and then
       whenever a tenth more have finished; in between, a trial adds a row to the Cholesky
-      factor. A proposal depends only on what has finished, so a search that was killed
-      continues as if nothing had happened.
+      factor. (Objectives that are weighed at random are fitted anew in every proposal.) A
+      proposal depends only on what has finished, so a search that was killed continues as if
+      nothing had happened.
 
     The regression is our own, because scikit-optimize's has no kernel for conditional
     decisions, no priors and no update, and takes seconds where this takes milliseconds; the
@@ -88,7 +91,8 @@ class GaussianProcess(SearchOracle):
         warm_start: Finished searches of other data sets, in the same space or one that shares
             decisions with it: each a `SearchResult`, an oracle, or the folder of a search.
             What they found is a trend of the scores: good candidates there are tried first
-            here, and if they turn out to mislead, the trend is given up within some trials.
+            here, and if they turn out to mislead, the trend is given up within some trials. Of
+            several objectives, it is a trend of the first.
             An initial design is then left out, unless `num_initial_points` asks for one.
         cost_aware: Whether to maximise improvement per second of a trial, by a model of the
             seconds that trials took. Cheap candidates are tried first, and expensive ones when
@@ -133,10 +137,13 @@ class GaussianProcess(SearchOracle):
         super().__init__(objective, max_trials, **kwargs)
         self.warm_start: list[EarlierSearch] = earlier_searches(warm_start)
         least = 0 if self.warm_start else 2
-        if num_initial_points is not None and num_initial_points < least:
+        if num_initial_points is not None and (
+            not isinstance(num_initial_points, int) or num_initial_points < least
+        ):
             raise ValueError(
-                "A Gaussian process needs at least 2 points to start from. "
-                f"Received: num_initial_points={num_initial_points}. "
+                f"A Gaussian process needs at least {least} points to start from"
+                f"{', next to an earlier search' if self.warm_start else ''}. "
+                f"Received: num_initial_points={num_initial_points!r}. "
                 "Leave it out for a default."
             )
         if cost_aware and len(self.objectives) > 1:
@@ -183,9 +190,9 @@ class GaussianProcess(SearchOracle):
             if not features.num_costs:
                 return scores
             # What counts in the end is decided by true costs; the others only come after.
-            behind = np.where(self.candidates.breaks_limits(rows), scores - _FAR, scores)
+            behind = np.where(self.candidates.breaks_limits(rows), scores - _BELOW, scores)
             best = np.argsort(-behind, kind="stable")[:_SHORTLIST]
-            refined = scores - _FAR
+            refined = scores - _BELOW
             refined[best] = total(features.of_shortlisted(rows[best]))
             return refined
 
@@ -249,6 +256,7 @@ class GaussianProcess(SearchOracle):
     ) -> tuple[_Term, Order]:
         """Return what a candidate is expected to improve, and the finished, best first."""
         losses = np.array([self.losses(trial) for trial in finished])
+        losses = np.clip(losses, -_HUGE, _HUGE)  # differences of what is larger overflow
         count = losses.shape[1]
         if count == 2 and (len(self.trials) < _AREA_ONLY or len(self.trials) % 2):
             return self._improvement_of_area(features, finished, losses)
@@ -307,16 +315,26 @@ class GaussianProcess(SearchOracle):
 
     def _haste(self, features: Features, finished: Sequence[Trial]) -> _Term:
         """Return how little time a candidate is expected to take."""
-        seconds = np.array([self._trial_seconds(trial) for trial in finished])
-        logarithms = np.log(np.maximum(seconds, _BRIEF))
-        centre, scale = logarithms.mean(), logarithms.std() or 1.0
+        took = [(trial, self._trial_seconds(trial)) for trial in finished]
+        timed = [(trial, seconds) for trial, seconds in took if math.isfinite(seconds)]
+        if not timed:
+            raise ValueError(
+                "What stands for the seconds of a trial must be a metric or a cost of it. "
+                f"Received: cost_aware={self.cost_aware!r}; trial {finished[-1].trial_id} has "
+                f"{sorted(finished[-1].metrics.metrics)}. Name one of these, or pass `True` "
+                "for the seconds themselves."
+            )
+        logarithms = np.log(np.maximum([seconds for _, seconds in timed], _BRIEF))
         model = self._model(
-            "seconds", features, finished, lambda n: compressed(logarithms[:n])
+            "seconds",
+            features,
+            [trial for trial, _ in timed],
+            lambda n: (logarithms[:n] - logarithms[:n].mean()) / _deviation(logarithms[:n]),
         )
 
         def haste(points: Points) -> Array:
             expected, _ = model.predict(points)
-            slowness: Array = centre + scale * expected
+            slowness: Array = logarithms.mean() + _deviation(logarithms) * expected
             return -slowness
 
         return haste
@@ -325,14 +343,7 @@ class GaussianProcess(SearchOracle):
         if self.cost_aware is True:
             return self.seconds(trial)
         value = self.value(trial, str(self.cost_aware))
-        if value is None:
-            raise ValueError(
-                "What stands for the seconds of a trial must be a metric or a cost of it. "
-                f"Received: cost_aware={self.cost_aware!r}; trial {trial.trial_id} has "
-                f"{sorted(trial.metrics.metrics)}. Name one of these, or pass `True` for the "
-                "seconds themselves."
-            )
-        return value
+        return math.nan if value is None else value
 
     # --- models -------------------------------------------------------------------------
 
@@ -438,12 +449,17 @@ def _scaled(losses: Array) -> tuple[Array, Array]:
         else:
             break
     span = np.ptp(front, axis=0)
+    span = np.where(span > 0, span, np.ptp(losses, axis=0))  # one outcome is all the front
     scaled = (losses - front.min(axis=0)) / np.where(span > 0, span, 1.0)
     beyond = np.maximum(scaled - _REFERENCE, 0.0)
     scaled = np.minimum(scaled, _REFERENCE) + np.log1p(beyond)
     centre, deviation = scaled.mean(axis=0), scaled.std(axis=0)
     deviation = np.where(deviation > 0, deviation, 1.0)
     return (scaled - centre) / deviation, (_REFERENCE - centre) / deviation
+
+
+def _deviation(values: Array) -> float:
+    return float(values.std()) or 1.0
 
 
 def _weighed(losses: Array, rng: np.random.Generator) -> Array:

@@ -63,6 +63,7 @@ def maximise(
             break
         visited += climbers
         climbers = _step(climbers, likely, candidates, rng)
+    visited += climbers
     # The starts may have been tried; all others may be proposed, as far as is known.
     ranked = sorted((c for c in visited if c[0] > -np.inf), key=lambda climber: -climber[0])
     best = candidates.first(row for _, row in ranked)
@@ -103,6 +104,7 @@ def _step(
 ) -> list[tuple[float, Row]]:
     """Move each climber to its best admitted neighbour, if that is better; drop the others."""
     around = [candidates.decisions.neighbours(row, rng) for _, row in climbers]
+    climbers = [climber for climber, rows in zip(climbers, around, strict=True) if len(rows)]
     around = [rows for rows in around if len(rows)]
     if not around:
         return []

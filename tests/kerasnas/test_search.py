@@ -347,7 +347,11 @@ BAD = {
     "device": ({"device": "cortex-m7"}, "not supported yet.*limits"),
     "workers": ({"workers": 2}, "not supported yet"),
     "objectives": ({"objective": ["val_accuracy", "latency_ms"]}, "has the costs 'params'"),
-    "repeated": ({"objective": ["val_loss", "val_loss"]}, "Several objectives must be"),
+    "cost first": ({"objective": ["flash", "val_loss"]}, "first objective must be a metric"),
+    "repeated": (
+        {"objective": ["val_loss", "val_loss"]},
+        "Several objectives must be different",
+    ),
     "trials": ({"max_trials": 0}, "max_trials=0"),
     "class weight": ({"class_weight": "balance"}, "Did you mean 'balanced'"),
     "not data": ({"train_data": {1, 2, 3}}, "Received: .*set"),

@@ -6,6 +6,7 @@ import pytest
 
 from kerasnas.oracles.decisions import Decisions
 from kerasnas.oracles.earlier import EarlierSearch, earlier_searches
+from kerasnas.oracles.gaussian_process import GaussianProcess
 from kerasnas.oracles.random_search import RandomSearch
 from kerasnas.result import SearchResult
 from kerasnas.testing import bits, choices, conditional, options, play, resume, rough
@@ -156,3 +157,16 @@ class TestBest:
             assert ours.pop("new") in ("a", "b")
             assert ours == {name: values[name] for name in ours}
             assert len(ours) == 3
+
+
+def test_a_decision_of_another_kind_is_no_knowledge():
+    old = keras_tuner.HyperParameters()
+    old.Choice("rate", ["slow", "fast"])
+    old.Float("decay", 0.0, 1.0)
+    search = RandomSearch("loss", 6, hyperparameters=old, seed=0)
+    play(search, lambda values: values["decay"])
+    new = keras_tuner.HyperParameters()
+    new.Float("rate", 0.0, 1.0)
+    new.Float("decay", 1e-3, 1.0, sampling="log")
+    oracle = GaussianProcess("loss", 6, hyperparameters=new, seed=0, warm_start=search)
+    assert len(play(oracle, lambda values: values["decay"])) == 6

@@ -262,6 +262,32 @@ class TestSeveralObjectives:
         assert len(oracle.trials) == 30
         assert alive() - before <= early + 3
 
+    def test_the_units_of_the_second_do_not_matter(self):
+        def sequence(scale):
+            oracle = GaussianProcess(
+                ["loss", "params"],
+                16,
+                hyperparameters=choices(4, 4, 4, 4),
+                seed=0,
+                costs=lambda values: {"params": scale * (1 + options(values))},
+            )
+            return play(oracle, options)  # the smallest is the best: it dominates all
+
+        assert sequence(1.0) == sequence(1e6) == sequence(1e-6)
+
+    def test_a_killed_search_continues_where_area_and_weights_alternate(self, tmp_path):
+        def new(folder):
+            oracle = GaussianProcess(
+                ["loss", "params"], 46, hyperparameters=self.SPACE, seed=1, costs=self.costs
+            )
+            return resume(oracle, folder)
+
+        whole = play(new(tmp_path / "whole"), self.loss)
+        for ended in (29, 32, 43):
+            folder = tmp_path / str(ended)
+            first = play(new(folder), self.loss, count=ended)
+            assert first + play(new(folder), self.loss) == whole
+
     def test_time_per_improvement_needs_one(self):
         with pytest.raises(ValueError, match="Received: cost_aware=True with 2 objectives"):
             GaussianProcess(["loss", "params"], cost_aware=True)
@@ -335,6 +361,18 @@ class TestCostAware:
 
         assert spent(True) < 0.6 * spent(False)
 
+    def test_seconds_that_are_not_a_number_are_left_out(self):
+        oracle = self.oracle("took")
+        oracle.verbose = 0
+        for number in range(12):
+            trial = oracle.create_trial("tuner0")
+            values = values_of(trial)
+            took = float("nan") if number == 5 else self.seconds(values)
+            oracle.update_trial(trial.trial_id, {"took": took, "loss": self.loss(values)})
+            trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+        assert len(oracle.end_order) == 12
+
     def test_a_cost_may_stand_for_the_seconds(self):
         def spent(cost_aware):
             oracle = self.oracle(cost_aware, costs=lambda v: {"ram": self.seconds(v)})
@@ -361,7 +399,7 @@ class TestCostAware:
 
     def test_a_name_that_trials_do_not_have_is_explained(self):
         oracle = self.oracle("energy", costs=lambda v: {"ram": 1.0})
-        with pytest.raises(ValueError, match=r"Received: cost_aware='energy'; trial 0000 has"):
+        with pytest.raises(ValueError, match=r"Received: cost_aware='energy'; trial 0003 has"):
             play(oracle, self.loss)
 
 

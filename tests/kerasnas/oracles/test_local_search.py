@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kerasnas.oracles.candidates import Candidates
-from kerasnas.oracles.decisions import Decisions
+from kerasnas.oracles.decisions import INACTIVE, Decisions
 from kerasnas.oracles.local_search import maximise
 from kerasnas.testing import bits, choices, conditional, options
 
@@ -119,3 +119,10 @@ def test_a_used_up_space_gives_none(rng):
     assert not best.any()
     candidates.exclude(candidates.decisions.values(best))
     assert maximise(total, candidates, zeros, rng) is None
+
+
+def test_a_start_without_any_neighbour_is_no_obstacle(rng):
+    candidates = Candidates(Decisions(choices(*[4] * 15)))
+    starts = np.stack([np.full(15, INACTIVE), np.zeros(15)])
+    best = maximise(total, candidates, starts, rng)
+    assert total(best[None])[0] == 45

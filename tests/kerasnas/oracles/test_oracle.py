@@ -8,6 +8,7 @@ import pytest
 
 from kerasnas.journal import Journal
 from kerasnas.oracles._oracle import SearchOracle
+from kerasnas.oracles.gaussian_process import GaussianProcess
 from kerasnas.oracles.random_search import RandomSearch
 from kerasnas.result import SearchResult
 from kerasnas.testing import bits, choices, conditional, end, options, play, resume, rough
@@ -234,33 +235,41 @@ class TestSeveralObjectives:
         assert losses == [[-options(values), 1 + options(values)] for values in played]
         assert len(oracle.pareto_front()) == 6
 
-    @pytest.mark.parametrize("second", [{}, {"latency_ms": float("nan")}])
-    def test_a_trial_that_lacks_one_fails(self, second):
-        oracle = self.make()
-        trial = self.report(oracle, {"val_accuracy": 0.5, **second})
-        assert trial.status == "FAILED"
-        assert trial.score is None
-        assert "The objective 'latency_ms' was" in trial.message
-        assert oracle.get_best_trials() == oracle.pareto_front() == []
-
-    def test_one_that_is_not_a_number_is_called_that(self):
+    def test_a_trial_whose_second_is_not_a_number_fails(self):
         oracle = self.make()
         trial = self.report(oracle, {"val_accuracy": 0.5, "latency_ms": float("nan")})
+        assert trial.status == "FAILED"
+        assert trial.score is None
         assert trial.message == "The objective 'latency_ms' was nan."
+        assert oracle.get_best_trials() == oracle.pareto_front() == []
+
+    def test_one_that_nobody_reports_ends_the_search_at_once(self):
+        oracle = self.make()
+        with pytest.raises(ValueError, match=r"Received: \['latency_ms'\]; trial 0000 has"):
+            self.report(oracle, {"val_accuracy": 0.5})
+
+    @pytest.mark.parametrize(
+        "wrong", ["flash", ["flash", "val_loss"], keras_tuner.Objective("macs", "min")]
+    )
+    def test_a_cost_is_not_the_first(self, wrong):
+        with pytest.raises(ValueError, match="The first objective must be a metric"):
+            RandomSearch(wrong)
+
+    @pytest.mark.parametrize("wrong", [[], [None], [{"a": 1}]])
+    def test_what_is_no_objective_is_refused(self, wrong):
+        with pytest.raises(ValueError, match=r"Objectives are names or `keras_tuner"):
+            RandomSearch(wrong)
 
     @pytest.mark.parametrize(
         "wrong",
         [
-            [],
             ["loss", "loss"],
             ["val_loss", keras_tuner.Objective("val_loss", "min")],
             ["val_accuracy", "params", "params"],
         ],
     )
-    def test_none_and_repeated_ones_are_refused(self, wrong):
-        with pytest.raises(
-            ValueError, match="Several objectives must be at least one, and di"
-        ):
+    def test_repeated_ones_are_refused(self, wrong):
+        with pytest.raises(ValueError, match="Several objectives must be different"):
             RandomSearch(wrong)
 
     def test_all_are_in_the_journal_and_survive_reopening(self, tmp_path):
@@ -282,7 +291,8 @@ class TestSeveralObjectives:
         assert result.trials[3].losses == (-0.8, 5.0)
 
     def test_a_failed_trial_has_no_losses(self, tmp_path):
-        self.report(self.make(tmp_path), {"val_accuracy": 0.5})
+        broken = {"val_accuracy": 0.5, "latency_ms": float("nan")}
+        self.report(self.make(tmp_path), broken)
         *_, ended = Journal(journal_of(tmp_path)).read()
         assert ended["losses"] is None
         assert SearchResult(tmp_path / "search").trials[0].losses == ()
@@ -615,3 +625,83 @@ def test_given_candidates_come_first_and_what_cannot_be_is_passed_over():
     first, second = play(oracle, lambda _: 1.0, count=2)
     assert first == fine
     assert second not in (over, fine)
+
+
+class TestStartWith:
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"kind": "zzz"}, {"nope": 1}, {"depth": 300}, {"rate": 3.0}],
+        ids=lambda values: next(iter(values)),
+    )
+    def test_a_candidate_of_another_space_is_refused_before_training(self, wrong):
+        hp = conditional()
+        hp.Choice("kind", ["a", "b"])
+        oracle = RandomSearch("loss", hyperparameters=hp, start_with=[wrong])
+        with pytest.raises(ValueError, match="start with must be one of the space"):
+            oracle.create_trial("tuner0")
+        assert not oracle.trials
+
+    def test_what_is_left_out_has_its_default(self):
+        oracle = RandomSearch(
+            "loss", hyperparameters=bits(3), start_with=[{"d1": np.str_("option1")}], seed=0
+        )
+        trial = oracle.create_trial("tuner0")
+        assert trial.hyperparameters.values == {
+            "d0": "option0",
+            "d1": "option1",
+            "d2": "option0",
+        }
+
+    def test_one_candidate_must_stand_in_a_list(self):
+        with pytest.raises(TypeError, match="takes a list of candidates"):
+            RandomSearch("loss", hyperparameters=bits(3), start_with={"d0": "option1"})
+
+
+class TestCosts:
+    def test_they_must_always_have_the_same_names(self):
+        names = iter("ab" * 20)
+        oracle = RandomSearch(
+            "loss", hyperparameters=bits(3), costs=lambda _: {next(names): 1.0}
+        )
+        with pytest.raises(ValueError, match="must name the same costs"):
+            play(oracle, options)
+
+    def test_they_must_be_a_dictionary(self):
+        oracle = RandomSearch("loss", hyperparameters=bits(3), costs=lambda _: None)
+        with pytest.raises(TypeError, match="must return a dictionary"):
+            play(oracle, options)
+
+
+def interacting(values):
+    """A cost that no sum over decisions makes."""
+    return {"params": 1.0 + options(values) + round(5 * rough(values))}
+
+
+@pytest.mark.parametrize("oracle", [GaussianProcess, RandomSearch])
+def test_slow_costs_do_not_change_what_a_killed_search_proposes(oracle, tmp_path):
+    def new(folder):
+        made = oracle(
+            "loss",
+            14,
+            hyperparameters=choices(*[4] * 8),
+            seed=0,
+            costs=interacting,
+            limits={"params": 12},
+            slow_costs=True,
+        )
+        return resume(made, folder)
+
+    uninterrupted = play(new(tmp_path / "whole"), rough)
+    assert len(uninterrupted) == 14
+    lines = (tmp_path / "whole" / "search" / "journal.jsonl").read_text().splitlines(True)
+    cuts = range(3, len(lines), max(1, len(lines) // 9))
+    kinds = set()
+    for cut in cuts:  # after any record, those of costs in the middle of a proposal included
+        kinds.add(json.loads(lines[cut - 1])["event"])
+        folder = tmp_path / f"cut{cut}" / "search"
+        folder.mkdir(parents=True)
+        (folder / "journal.jsonl").write_text("".join(lines[:cut]))
+        again = new(folder.parent)
+        play(again, rough)
+        assert [dict(t.hyperparameters.values) for t in again.trials.values()] == uninterrupted
+    assert "measured" in kinds
