@@ -100,6 +100,8 @@ def search(
             `open_search(...).pareto_front()` tells all that no other dominates.
         limits: Upper bounds, e.g. `{"params": "50k", "macs": "10M", "flash": "128KB"}`;
             `flash` is the size of the int8 `.tflite` file and is checked on the file itself.
+            Without limits and without `max_time`, two of the first candidates are about the
+            largest networks of the space, which take long on a CPU.
         device: Not yet; use `limits`.
         max_trials: Candidates to train at most; 30 unless there is a `max_time`. More find
             better networks.
