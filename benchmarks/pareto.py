@@ -24,7 +24,6 @@ if __name__ == "__main__":
 import argparse
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,11 @@ import keras_tuner
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.grid import Values
 from benchmarks.peers import PEERS, Optuna, Oracle, Searcher, parse
 from benchmarks.problems import Problem, latencies, load
 from benchmarks.regret import mean_and_error
-from benchmarks.replay import cached, keep, run_file
+from benchmarks.replay import cached, keep, play, run_file
 from kerasnas.oracles.pareto import hypervolume, nondominated
 
 DEVICE = "raspi4"
@@ -77,29 +77,18 @@ def replay(
 ) -> dict[str, Any]:
     """Run a search and record each trial, with the noise of `benchmarks/replay.py`."""
     searcher = make(spec, problem, seed, trials)
-    is_oracle = isinstance(searcher, Oracle)
-    steps: list[dict[str, Any]] = []
-    while len(steps) < trials:
-        begun = time.process_time()
-        values = searcher.ask()
-        asked = time.process_time() - begun
-        if values is None:
-            break
-        loss = problem.observe(values, np.random.default_rng((seed, len(steps))))
-        milliseconds = latency(values)
+
+    def observe(values: Values, rng: np.random.Generator) -> tuple[Any, dict[str, Any]]:
+        loss, milliseconds = problem.observe(values, rng), latency(values)
         metrics = {"val_accuracy": 1.0 - loss / 100.0, "latency_ms": milliseconds}
-        begun = time.process_time()
-        searcher.tell(values, metrics if is_oracle else (loss, milliseconds))
-        told = time.process_time() - begun
-        steps.append(
-            {
-                "row": problem.grid.key(values),
-                "loss": loss,
-                "latency": milliseconds,
-                "truth": problem.truth(values),
-                "seconds": round(asked + told, 5),
-            }
-        )
+        return metrics if isinstance(searcher, Oracle) else (loss, milliseconds), {
+            "row": problem.grid.key(values),
+            "loss": loss,
+            "latency": milliseconds,
+            "truth": problem.truth(values),
+        }
+
+    steps = play(searcher, seed, trials, observe)
     return {"searcher": spec, "seed": seed, "trials": trials, "steps": steps}
 
 

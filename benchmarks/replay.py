@@ -9,15 +9,17 @@ import json
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import is_ours, make
+from benchmarks.grid import Values
+from benchmarks.peers import Searcher, is_ours, make
 from benchmarks.problems import Problem
 
-__all__ = ["cached", "fingerprint", "keep", "loaded_fingerprint", "replay", "run_file"]
+__all__ = ["cached", "fingerprint", "keep", "loaded_fingerprint", "play", "replay", "run_file"]
 
 Run = dict[str, Any]
 
@@ -40,28 +42,18 @@ def replay(spec: str, problem: Problem, seed: int, trials: int) -> Run:
         the observed `loss`, the `truth`, the `test` accuracy, known `costs`, and the CPU
         `seconds` of the searcher, asking and telling.
     """
-    searcher = make(spec, problem, seed, trials)
-    steps: list[dict[str, Any]] = []
-    while len(steps) < trials:
-        begun = time.process_time()
-        values = searcher.ask()
-        asked = time.process_time() - begun
-        if values is None:
-            break
-        loss = problem.observe(values, np.random.default_rng((seed, len(steps))))
-        begun = time.process_time()
-        searcher.tell(values, loss)
-        told = time.process_time() - begun
-        steps.append(
-            {
-                "row": problem.grid.key(values),
-                "loss": loss,
-                "truth": problem.truth(values),
-                "test": problem.test(values),
-                "costs": problem.costs(values),
-                "seconds": round(asked + told, 5),
-            }
-        )
+
+    def observe(values: Values, rng: np.random.Generator) -> tuple[float, dict[str, Any]]:
+        loss = problem.observe(values, rng)
+        return loss, {
+            "row": problem.grid.key(values),
+            "loss": loss,
+            "truth": problem.truth(values),
+            "test": problem.test(values),
+            "costs": problem.costs(values),
+        }
+
+    steps = play(make(spec, problem, seed, trials), seed, trials, observe)
     return {
         "searcher": spec,
         "problem": problem.name,
@@ -69,6 +61,35 @@ def replay(spec: str, problem: Problem, seed: int, trials: int) -> Run:
         "trials": trials,
         "steps": steps,
     }
+
+
+def play(
+    searcher: Searcher,
+    seed: int,
+    trials: int,
+    observe: Callable[[Values, np.random.Generator], tuple[Any, dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    """Ask, observe and tell until there are so many trials, or nothing new.
+
+    Args:
+        searcher: The search.
+        seed: Seeds the noise: trial `t` gets a generator made of `(seed, t)`.
+        trials: Number of trials.
+        observe: Returns what the searcher is told of a candidate, and what is recorded.
+    """
+    steps: list[dict[str, Any]] = []
+    while len(steps) < trials:
+        begun = time.process_time()
+        values = searcher.ask()
+        asked = time.process_time() - begun
+        if values is None:
+            break
+        told, facts = observe(values, np.random.default_rng((seed, len(steps))))
+        begun = time.process_time()
+        searcher.tell(values, told)
+        seconds = asked + time.process_time() - begun
+        steps.append({**facts, "seconds": round(seconds, 5)})
+    return steps
 
 
 @functools.cache
