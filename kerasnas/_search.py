@@ -100,8 +100,8 @@ def search(
             `open_search(...).pareto_front()` tells all that no other dominates.
         limits: Upper bounds, e.g. `{"params": "50k", "macs": "10M", "flash": "128KB"}`;
             `flash` is the size of the int8 `.tflite` file and is checked on the file itself.
-            Without limits and without `max_time`, two of the first candidates are about the
-            largest networks of the space, which take long on a CPU.
+            Without `max_time`, two of the first candidates are about the largest networks
+            within the limits, which take long on a CPU if there are none.
         device: Not yet; use `limits`.
         max_trials: Candidates to train at most; 30 unless there is a `max_time`. More find
             better networks.
@@ -154,6 +154,9 @@ def search(
         seed = earlier.settings.get("seed") if earlier is not None else None
         seed = secrets.randbits(32) if seed is None else seed
     oracle = _oracle(strategy, objective, max_trials, bounds, seed)
+    if seconds is not None and strategy == "bayesian":
+        # Looks are then compared at equal time, in which large networks are only begun.
+        oracle.size_prior = 0.0
     if oracle.max_trials is None and seconds is None:
         oracle.max_trials = _MAX_TRIALS
     if isinstance(oracle, SearchOracle):

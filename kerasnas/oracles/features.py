@@ -18,7 +18,6 @@ __all__ = ["Features"]
 
 Array = npt.NDArray[np.float64]
 
-_LARGER_IS_BETTER = -1.0  # deviations of the loss per deviation of log size, before any data
 _EARLIER = Trend(slope=1.0, variance=1.0)
 
 
@@ -32,6 +31,8 @@ class Features:
     Args:
         candidates: What may be proposed, with the costs of the space.
         costs_are_known: Whether costs are to be trends; they are not where one takes long.
+        size_prior: By how many deviations of the loss a deviation of log size is expected to
+            make a network better.
         earlier: Searches to start from.
     """
 
@@ -40,9 +41,11 @@ class Features:
         candidates: Candidates,
         *,
         costs_are_known: bool = True,
+        size_prior: float = 1.0,
         earlier: Sequence[EarlierSearch] = (),
     ) -> None:
         self._candidates = candidates
+        self._size_prior = size_prior
         self._decisions = candidates.decisions
         self._costs: CostModel | None = candidates.cost_model if costs_are_known else None
         modelled = [search.model(candidates.decisions) for search in earlier]
@@ -75,7 +78,7 @@ class Features:
                 then expected to be a little better, and earlier searches to be right.
         """
         count = self.num_costs
-        size = Trend(_LARGER_IS_BETTER / count if quality and count else 0.0)
+        size = Trend(-self._size_prior / count if quality and count else 0.0)
         earlier = _EARLIER if quality else Trend()
         trends = (*[size] * count, *[earlier] * len(self.earlier))
         return Kernel.of(self._decisions, trends=trends)

@@ -88,6 +88,11 @@ class GaussianProcess(SearchOracle):
         num_initial_points: Candidates of the initial design. More make the first fit safer,
             fewer leave more trials to the model. By default a third of the number of
             decisions, at least 4 and at most 10.
+        size_prior: How much better larger networks are expected to be, before any trial: in
+            deviations of the scores per deviation of the logarithm of the costs. More favours
+            large networks for longer; at 0 nothing is expected, and no two large ones start
+            the search, which suits candidates that get the same time rather than the same
+            epochs. Trials overrule it. Without costs it means nothing.
         warm_start: Finished searches of other data sets, in the same space or one that shares
             decisions with it: each a `SearchResult`, an oracle, or the folder of a search.
             What they found is a trend of the scores: good candidates there are tried first
@@ -102,8 +107,8 @@ class GaussianProcess(SearchOracle):
 
     Raises:
         ValueError: If `num_initial_points` is less than 2, or negative in a warm start, if
-            `cost_aware` is given with several objectives, or a search to start from has no
-            completed trial.
+            `size_prior` is negative, if `cost_aware` is given with several objectives, or if a
+            search to start from has no completed trial.
 
     Example:
 
@@ -130,6 +135,7 @@ class GaussianProcess(SearchOracle):
         max_trials: int | None = None,
         *,
         num_initial_points: int | None = None,
+        size_prior: float = 1.0,
         warm_start: Any = (),
         cost_aware: bool | str = False,
         **kwargs: Any,
@@ -152,7 +158,13 @@ class GaussianProcess(SearchOracle):
                 f"cost_aware={cost_aware!r} with {len(self.objectives)} objectives. Make time "
                 "one of the objectives instead, or leave one."
             )
+        if not 0.0 <= size_prior < math.inf:
+            raise ValueError(
+                "How much better larger networks are expected to be must not be negative. "
+                f"Received: size_prior={size_prior}. Use 0 to expect nothing."
+            )
         self.num_initial_points = num_initial_points
+        self.size_prior = size_prior
         self.cost_aware = cost_aware
         self._known: tuple[Candidates, Features] | None = None
         self._models: dict[str, _Fitted] = {}
@@ -203,7 +215,12 @@ class GaussianProcess(SearchOracle):
         candidates = self.candidates
         if self._known is None or self._known[0] is not candidates:
             known = not self.slow_costs
-            features = Features(candidates, costs_are_known=known, earlier=self.warm_start)
+            features = Features(
+                candidates,
+                costs_are_known=known,
+                size_prior=self.size_prior,
+                earlier=self.warm_start,
+            )
             self._known = candidates, features
             self._models.clear()
         return self._known[1]
@@ -224,7 +241,7 @@ class GaussianProcess(SearchOracle):
         """
         decisions = self.candidates.decisions
         index, count = len(self.trials), self._num_designed(features)
-        if index < _LARGE and features.num_costs:
+        if index < _LARGE and features.num_costs and self.size_prior > 0:
             return self._large(features)
         if index >= count or not len(decisions):
             return self.candidates.draw(self.rng)

@@ -562,3 +562,27 @@ def test_under_limits_the_design_is_near_them():
         return np.mean([options(values) for values in play(oracle, lambda _: 1.0)])
 
     assert design({"params": 1000}) > design(None) + 1
+
+
+class TestSizePrior:
+    @staticmethod
+    def first_two(size_prior):
+        oracle = GaussianProcess(
+            "loss",
+            2,
+            hyperparameters=choices(*[4] * 8),
+            seed=0,
+            size_prior=size_prior,
+            costs=lambda values: {"params": 1.0 + options(values)},
+        )
+        return [options(values) for values in play(oracle, options)]
+
+    def test_the_largest_come_first_if_they_are_expected_to_be_better(self):
+        assert min(self.first_two(1.0)) >= 22  # of 24
+
+    def test_otherwise_they_do_not(self):
+        assert max(self.first_two(0.0)) < 20
+
+    def test_a_negative_one_is_refused(self):
+        with pytest.raises(ValueError, match="must not be negative"):
+            GaussianProcess("loss", size_prior=-1)
