@@ -47,6 +47,7 @@ class Features:
         self._candidates = candidates
         self._size_prior = size_prior
         self._decisions = candidates.decisions
+        self._plain = Kernel.of(candidates.decisions)
         self._costs: CostModel | None = candidates.cost_model if costs_are_known else None
         modelled = [search.model(candidates.decisions) for search in earlier]
         self.earlier: list[Posterior] = [model for model in modelled if model is not None]
@@ -114,8 +115,4 @@ class Features:
         ]
         known = np.zeros((len(rows), 0)) if costs is None else costs
         trends = np.column_stack([known, *predictions])
-        return self._kernel.points(*features, trends)
-
-    @property
-    def _kernel(self) -> Kernel:
-        return Kernel.of(self._decisions)
+        return self._plain.points(*features, trends)
