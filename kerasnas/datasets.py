@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from edge_devices.spelling import did_you_mean
 from kerasnas.data import read, resize, stratified_split
-from kerasnas.spelling import did_you_mean
 
 __all__ = ["NamedData", "open_dataset"]
 

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from edge_devices.units import format_cost
 from kerasnas.budget import Budget
-from kerasnas.limits import format_cost, format_duration
+from kerasnas.limits import format_duration
 
 __all__ = ["Progress"]
 

@@ -21,8 +21,9 @@ import numpy as np
 from keras_tuner.engine.hyperparameters import HyperParameters
 from keras_tuner.engine.trial import Trial
 
+from edge_devices.units import COSTS, format_cost
 from kerasnas.journal import Event, Journal, write_atomically
-from kerasnas.limits import COSTS, format_cost, parse_limits, violation
+from kerasnas.limits import parse_limits, violation
 from kerasnas.oracles.candidates import Candidates, Costs, Identity
 from kerasnas.oracles.decisions import Decisions, Values
 from kerasnas.oracles.pareto import nondominated
@@ -207,6 +208,10 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
     def seconds(self, trial: Trial) -> float:
         """How long a trial that has ended took."""
         return self._seconds[trial.trial_id]
+
+    def trial_costs(self, trial: Trial) -> dict[str, float]:
+        """What a trial's candidate costs, as known before it was trained."""
+        return dict(self._trial_costs[trial.trial_id])
 
     def value(self, trial: Trial, name: str) -> float | None:
         """What a trial has reached in a metric or costs.
