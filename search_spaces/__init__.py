@@ -4,9 +4,12 @@
 |-----------------|------------------------------------------------------------------------|
 | `network.py`    | `Network`: the description of a network, and its canonical form        |
 | `operations.py` | what each kind of layer does to shapes, weights and multiply-accumulates |
-| `costs.py`      | params, MACs, flash and memory as functions of a description           |
+| `costs.py`      | params, MACs, flash and RAM as functions of a description              |
+| `lowering.py`   | from a description to the operators of its int8 file                   |
+| `file_size.py`  | bytes of a file by its operators                                       |
 | `blocks.py`     | building blocks: functions from node to node                           |
 | `realise.py`    | from a description to a Keras model of stock layers                    |
+| `reading.py`    | from a Keras model of stock layers to a description                    |
 | `decisions.py`  | decisions already made, read as a space reads them                     |
 | `space.py`      | `SearchSpace` and `choose`                                             |
 | `task.py`       | `Task`: head, loss, metrics                                            |
@@ -27,6 +30,8 @@ _HOME = {
     "SearchSpace": "space",
     "Task": "task",
     "choose": "space",
+    "program": "costs",
+    "read": "reading",
     "realise": "realise",
 }
 
@@ -38,6 +43,8 @@ __all__ = [
     "SearchSpace",
     "Task",
     "choose",
+    "program",
+    "read",
     "realise",
 ]
 

@@ -7,6 +7,7 @@ normalisation and activation, which becomes one operator on a device.
 from __future__ import annotations
 
 from search_spaces.network import Node, layer
+from search_spaces.operations import Size, single
 
 __all__ = [
     "activation",
@@ -16,13 +17,16 @@ __all__ = [
     "dense",
     "depthwise",
     "dropout",
+    "flatten",
     "global_average_pool",
     "identity",
     "inverted_residual",
     "make_divisible",
     "max_pool",
     "multiply",
+    "pad",
     "rescale",
+    "reshape",
     "separable",
     "squeeze_excite",
 ]
@@ -51,30 +55,54 @@ def activation(x: Node, function: str = "relu6") -> Node:
 def conv(
     x: Node,
     filters: int,
-    kernel: int = 3,
-    stride: int = 1,
+    kernel: Size = 3,
+    stride: Size = 1,
     activation: str = "relu6",
     norm: bool = True,
+    padding: str = "same",
 ) -> Node:
-    """Convolution with "same" padding, batch normalisation and activation.
+    """Convolution, batch normalisation and activation.
 
     Args:
         x: Images `(height, width, channels)`.
         filters: Output channels.
-        kernel: Side of the square kernel, pixels.
-        stride: Step, pixels; the output side is the input side over it, rounded up.
+        kernel: Side of the square kernel, or `(height, width)`, pixels.
+        stride: Step, or `(down, right)`, pixels; the output side is the input side over it,
+            rounded up.
         activation: Name of the activation; `"linear"` for none.
         norm: Whether batch normalisation follows; without it the convolution has a bias.
+        padding: `"same"` surrounds the image with zeros so that every pixel is a centre;
+            `"valid"` adds none, and the input side shrinks by the kernel's less 1 first.
     """
-    x = layer("conv", x, filters=filters, kernel=kernel, stride=stride, bias=not norm)
+    x = layer(
+        "conv",
+        x,
+        filters=filters,
+        kernel=single(kernel),
+        stride=single(stride),
+        bias=not norm,
+        **_padding(padding),
+    )
     return _finish(x, activation, norm)
 
 
 def depthwise(
-    x: Node, kernel: int = 3, stride: int = 1, activation: str = "relu6", norm: bool = True
+    x: Node,
+    kernel: Size = 3,
+    stride: Size = 1,
+    activation: str = "relu6",
+    norm: bool = True,
+    padding: str = "same",
 ) -> Node:
     """Depthwise convolution: one kernel a channel. Arguments as in `conv`."""
-    x = layer("depthwise", x, kernel=kernel, stride=stride, bias=not norm)
+    x = layer(
+        "depthwise",
+        x,
+        kernel=single(kernel),
+        stride=single(stride),
+        bias=not norm,
+        **_padding(padding),
+    )
     return _finish(x, activation, norm)
 
 
@@ -90,14 +118,20 @@ def dense(x: Node, units: int, activation: str = "linear") -> Node:
     return _finish(layer("dense", x, units=units, bias=True), activation, norm=False)
 
 
-def max_pool(x: Node, size: int = 2, stride: int | None = None) -> Node:
-    """Maximum over `size` x `size` windows, "same" padding; stride defaults to `size`."""
-    return layer("max_pool", x, size=size, stride=size if stride is None else stride)
+def max_pool(
+    x: Node, size: Size = 2, stride: Size | None = None, padding: str = "same"
+) -> Node:
+    """Maximum over windows of `size`; stride defaults to `size`. Padding as in `conv`."""
+    stride = single(size if stride is None else stride)
+    return layer("max_pool", x, size=single(size), stride=stride, **_padding(padding))
 
 
-def average_pool(x: Node, size: int = 2, stride: int | None = None) -> Node:
-    """Mean over `size` x `size` windows, "same" padding; stride defaults to `size`."""
-    return layer("average_pool", x, size=size, stride=size if stride is None else stride)
+def average_pool(
+    x: Node, size: Size = 2, stride: Size | None = None, padding: str = "same"
+) -> Node:
+    """Mean over windows of `size`; stride defaults to `size`. Padding as in `conv`."""
+    stride = single(size if stride is None else stride)
+    return layer("average_pool", x, size=single(size), stride=stride, **_padding(padding))
 
 
 def global_average_pool(x: Node, keepdims: bool = False) -> Node:
@@ -115,6 +149,21 @@ def rescale(
 ) -> Node:
     """`x * scale + offset`, numbers or one a channel: how raw inputs are normalised."""
     return layer("rescale", x, scale=scale, offset=offset)
+
+
+def pad(x: Node, padding: tuple[tuple[int, int], tuple[int, int]]) -> Node:
+    """Surround images with zeros: `((top, bottom), (left, right))` pixels."""
+    return layer("pad", x, padding=padding)
+
+
+def flatten(x: Node) -> Node:
+    """All values of `x` in a row: from `(height, width, channels)` to one axis."""
+    return layer("flatten", x)
+
+
+def reshape(x: Node, shape: tuple[int, ...]) -> Node:
+    """The values of `x` in another shape."""
+    return layer("reshape", x, shape=shape)
 
 
 def add(*inputs: Node) -> Node:
@@ -175,6 +224,16 @@ def inverted_residual(
         y = squeeze_excite(y, make_divisible(y.channels * squeeze))
     y = conv(y, filters, 1, activation="linear")
     return add(x, y) if x.shape == y.shape else y
+
+
+def _padding(padding: str) -> dict[str, str]:
+    # Left out where it is what it has always been, so that networks keep their digests.
+    if padding not in ("same", "valid"):
+        raise ValueError(
+            f'Padding must be "same" or "valid". Received: padding={padding!r}. Use `pad` '
+            "for any other, before a convolution without padding."
+        )
+    return {} if padding == "same" else {"padding": padding}
 
 
 def _finish(x: Node, function: str, norm: bool) -> Node:

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 from search_spaces.operations import OPERATIONS, Shape
 
-__all__ = ["Layer", "Network", "Node", "freeze", "input_node", "layer"]
+__all__ = ["Layer", "Network", "Node", "freeze", "input_node", "layer", "with_weight_bits"]
+
+_NARROW = ("conv", "dense")  # layers that have kernels for weights of 4 bits
 
 
 class Layer(NamedTuple):
@@ -173,6 +175,22 @@ def freeze(output: Node) -> Network:
             for old in position
         )
     )
+
+
+def with_weight_bits(network: Network, bits: int) -> Network:
+    """The network with weights of so many bits where a device has kernels for them.
+
+    Those are convolutions and dense layers; 8 bits, what all have otherwise, change nothing.
+    """
+    if bits == 8:
+        return network
+    return Network(tuple(_narrowed(record, bits) for record in network.layers))
+
+
+def _narrowed(record: Layer, bits: int) -> Layer:
+    if record.op not in _NARROW:
+        return record
+    return record._replace(settings=tuple(sorted((*record.settings, ("bits", bits)))))
 
 
 def _refined_digests(layers: Sequence[Layer]) -> list[int]:

@@ -12,9 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Shape = tuple[int, ...]
+Size = int | tuple[int, int]
 Settings = Mapping[str, Any]
 
-__all__ = ["OPERATIONS", "Operation", "Settings", "Shape"]
+__all__ = ["OPERATIONS", "Operation", "Settings", "Shape", "Size", "pair", "single"]
+
+
+def pair(value: Size) -> tuple[int, int]:
+    """A size in pixels as `(height, width)`: one number is both."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def single(value: Size) -> Size:
+    """A size as descriptions have it: one number where height and width are the same."""
+    high, wide = pair(value)
+    return high if high == wide else (high, wide)
 
 
 class Operation(NamedTuple):
@@ -38,15 +50,41 @@ def _same(s: Settings, x: Sequence[Shape]) -> Shape:
     return x[0]
 
 
-def _window(s: Settings, x: Sequence[Shape], channels: int) -> Shape:
-    # "same" padding: every started stride gives one output.
+def _window(s: Settings, x: Sequence[Shape], window: Size, channels: int) -> Shape:
     height, width, _ = x[0]
-    stride = s["stride"]
-    return -(-height // stride), -(-width // stride), channels
+    down, right = pair(s["stride"])
+    if s.get("padding") == "valid":
+        # Only windows that lie inside the image count.
+        high, wide = pair(window)
+        if high > height or wide > width:
+            raise ValueError(
+                "A window must fit into the image where nothing is padded. Received: a window "
+                f"of {high}x{wide} pixels on an image of {height}x{width}. Use a smaller "
+                'window, or padding="same".'
+            )
+        height, width = height - high + 1, width - wide + 1
+    # "same" padding: every started stride gives one output.
+    return -(-height // down), -(-width // right), channels
 
 
 def _pooled(s: Settings, x: Sequence[Shape]) -> Shape:
-    return _window(s, x, x[0][-1])
+    return _window(s, x, s["size"], x[0][-1])
+
+
+def _padded(s: Settings, x: Sequence[Shape]) -> Shape:
+    (top, bottom), (left, right) = s["padding"]
+    height, width, channels = x[0]
+    return top + height + bottom, left + width + right, channels
+
+
+def _reshaped(s: Settings, x: Sequence[Shape]) -> Shape:
+    shape: Shape = s["shape"]
+    if math.prod(shape) != math.prod(x[0]):
+        raise ValueError(
+            "A tensor must keep the number of its values when it is reshaped. Received: "
+            f"{x[0]} to be reshaped to {shape}. Give a shape of {math.prod(x[0])} values."
+        )
+    return shape
 
 
 def _global_pooled(s: Settings, x: Sequence[Shape]) -> Shape:
@@ -66,14 +104,23 @@ def _broadcast(s: Settings, x: Sequence[Shape]) -> Shape:
     return tuple(max(axis) for axis in zip(*x, strict=True))
 
 
+def _area(s: Settings) -> int:
+    return math.prod(pair(s["kernel"]))
+
+
+def _norm_params(s: Settings, x: Sequence[Shape]) -> int:
+    # Moving mean and moving variance, and unless left out a scale and a shift.
+    return (2 + int(s.get("scale", True)) + int(s.get("center", True))) * x[0][-1]
+
+
 def _conv_params(s: Settings, x: Sequence[Shape]) -> int:
-    weights = s["kernel"] ** 2 * x[0][-1] * s["filters"]
+    weights = _area(s) * x[0][-1] * s["filters"]
     return int(weights + s["bias"] * s["filters"])
 
 
 def _depthwise_params(s: Settings, x: Sequence[Shape]) -> int:
     channels = x[0][-1]
-    return int((s["kernel"] ** 2 + s["bias"]) * channels)
+    return int((_area(s) + s["bias"]) * channels)
 
 
 def _dense_params(s: Settings, x: Sequence[Shape]) -> int:
@@ -81,11 +128,11 @@ def _dense_params(s: Settings, x: Sequence[Shape]) -> int:
 
 
 def _conv_macs(s: Settings, x: Sequence[Shape], y: Shape) -> int:
-    return math.prod(y) * int(s["kernel"]) ** 2 * x[0][-1]
+    return math.prod(y) * _area(s) * x[0][-1]
 
 
 def _depthwise_macs(s: Settings, x: Sequence[Shape], y: Shape) -> int:
-    return math.prod(y) * int(s["kernel"]) ** 2
+    return math.prod(y) * _area(s)
 
 
 def _dense_macs(s: Settings, x: Sequence[Shape], y: Shape) -> int:
@@ -95,16 +142,22 @@ def _dense_macs(s: Settings, x: Sequence[Shape], y: Shape) -> int:
 OPERATIONS: dict[str, Operation] = {
     "input": Operation(lambda s, x: s["shape"]),
     "rescale": Operation(_same),
-    "conv": Operation(lambda s, x: _window(s, x, s["filters"]), _conv_params, _conv_macs),
-    "depthwise": Operation(_pooled, _depthwise_params, _depthwise_macs),
+    "conv": Operation(
+        lambda s, x: _window(s, x, s["kernel"], s["filters"]), _conv_params, _conv_macs
+    ),
+    "depthwise": Operation(
+        lambda s, x: _window(s, x, s["kernel"], x[0][-1]), _depthwise_params, _depthwise_macs
+    ),
     "dense": Operation(lambda s, x: (*x[0][:-1], s["units"]), _dense_params, _dense_macs),
-    # Scale, shift, moving mean and moving variance.
-    "batch_norm": Operation(_same, lambda s, x: 4 * x[0][-1]),
+    "batch_norm": Operation(_same, _norm_params),
     "activation": Operation(_same),
     "dropout": Operation(_same),
     "max_pool": Operation(_pooled),
     "average_pool": Operation(_pooled),
     "global_average_pool": Operation(_global_pooled),
+    "pad": Operation(_padded),
+    "flatten": Operation(lambda s, x: (math.prod(x[0]),)),
+    "reshape": Operation(_reshaped),
     "add": Operation(_broadcast, commutative=True),
     "multiply": Operation(_broadcast, commutative=True),
 }

@@ -31,25 +31,32 @@ _LAYERS: dict[str, Callable[[Mapping[str, Any], dict[str, Any]], keras.layers.La
         s["filters"],
         s["kernel"],
         s["stride"],
-        padding="same",
+        padding=s.get("padding", "same"),
         use_bias=s["bias"],
         **k,
     ),
     "depthwise": lambda s, k: layers.DepthwiseConv2D(
         s["kernel"],
         s["stride"],
-        padding="same",
+        padding=s.get("padding", "same"),
         use_bias=s["bias"],
         **k,
     ),
     "dense": lambda s, k: layers.Dense(s["units"], use_bias=s["bias"], **k),
     "activation": lambda s, k: layers.Activation(s["function"], **k),
     "dropout": lambda s, k: layers.Dropout(s["rate"], **k),
-    "max_pool": lambda s, k: layers.MaxPooling2D(s["size"], s["stride"], "same", **k),
-    "average_pool": lambda s, k: layers.AveragePooling2D(s["size"], s["stride"], "same", **k),
+    "max_pool": lambda s, k: layers.MaxPooling2D(
+        s["size"], s["stride"], s.get("padding", "same"), **k
+    ),
+    "average_pool": lambda s, k: layers.AveragePooling2D(
+        s["size"], s["stride"], s.get("padding", "same"), **k
+    ),
     "global_average_pool": lambda s, k: layers.GlobalAveragePooling2D(
         keepdims=s["keepdims"], **k
     ),
+    "pad": lambda s, k: layers.ZeroPadding2D(s["padding"], **k),
+    "flatten": lambda s, k: layers.Flatten(**k),
+    "reshape": lambda s, k: layers.Reshape(s["shape"], **k),
     "add": lambda s, k: layers.Add(**k),
     "multiply": lambda s, k: layers.Multiply(**k),
 }
@@ -99,7 +106,7 @@ def realise(
         if op in _RANDOM:
             options |= _RANDOM[op](None if seed is None else seed * _SEED_STRIDE + index)
         if op == "batch_norm":
-            build = normalization(momentum=_MOMENTUM, **options)
+            build = normalization(momentum=_MOMENTUM, **dict(settings), **options)
         else:
             build = _LAYERS[op](dict(settings), options)
         read = [tensors[i] for i in inputs]

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import abc
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import keras_tuner
+from keras_tuner.engine import hyperparameters
 
 from search_spaces import blocks, costs
 from search_spaces.decisions import Decisions
-from search_spaces.network import Network, Node, freeze, input_node
+from search_spaces.network import Network, Node, freeze, input_node, with_weight_bits
 from search_spaces.realise import realise
+from search_spaces.rounding import RoundedWeights
 from search_spaces.task import ImageClassification, Task
 
-__all__ = ["SearchSpace", "choose", "size"]
+__all__ = ["WEIGHT_BITS", "SearchSpace", "choose", "size"]
+
+WEIGHT_BITS = "weight_bits"
+"""Name of the decision that `SearchSpace.with_weight_bits` adds."""
 
 Values = Mapping[str, Any]
 Block = Callable[[Node], Node]
@@ -108,6 +114,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         self.task = task or ImageClassification(int(num_classes or 0))
         self.rescaling = rescaling
         self._latest: tuple[Any, Network] | None = None
+        self._weight_bits: tuple[int, ...] = ()
+        self._kept: dict[str, list[Any]] = {}  # of restricted decisions, the values left
 
     @abc.abstractmethod
     def body(self, hp: keras_tuner.HyperParameters, x: Node) -> Node:
@@ -118,13 +126,31 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         x = input_node(self.input_shape)
         if self.rescaling is not None:
             x = blocks.rescale(x, *self.rescaling)
-        return freeze(self.task.head(self.body(hp, x)))
+        network = freeze(self.task.head(self.body(hp, x)))
+        if self._weight_bits:
+            network = with_weight_bits(
+                network, hp.Choice(WEIGHT_BITS, list(self._weight_bits))
+            )
+        return network
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The Keras model of the network, compiled with Adam: KerasTuner's contract."""
         model = realise(self.describe(hp))
         model.compile(optimizer="adam", **self.task.compile_arguments())
         return model
+
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *args: Any,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        **kwargs: Any,
+    ) -> Any:
+        """Train a model: KerasTuner's contract. Narrow weights are scored rounded."""
+        bits = hp.values.get(WEIGHT_BITS, 8)
+        rounding = [] if bits == 8 else [RoundedWeights(bits)]
+        return model.fit(*args, callbacks=[*rounding, *callbacks], **kwargs)
 
     def network(self, values: Values) -> Network:
         """The network that plain decisions stand for; those left out take their defaults."""
@@ -144,9 +170,83 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
     def default(self) -> dict[str, Any]:
         """The decisions that the space's author takes by default, active ones only."""
-        reader = Decisions({})
-        self.describe(reader)
-        return reader.values
+        values: dict[str, Any] = {}
+        while True:
+            reader = Decisions(values)
+            self.describe(reader)
+            lost = [n for n, v in reader.values.items() if v not in self._kept.get(n, [v])]
+            if not lost:
+                return reader.values
+            values |= {name: self._kept[name][0] for name in lost}
+
+    def with_weight_bits(self, *bits: int) -> SearchSpace:
+        """The space with the width of weights as one more decision, `weight_bits`.
+
+        Weights of 4 bits halve the flash that convolutions and dense layers take, so that
+        twice as many fit; depthwise convolutions, which have few, keep 8. Whether they are
+        worth it is for the search to find out. The Keras models are the same for all widths:
+        it is when a model is scored and exported that its weights are rounded.
+
+        Args:
+            *bits: The widths to choose from, of 8 and 4; the first is the default.
+
+        Raises:
+            ValueError: If none is given, one twice, or another than 8 and 4.
+        """
+        if not bits or len(set(bits)) < len(bits) or not set(bits) <= {4, 8}:
+            raise ValueError(
+                "Weights have 8 or 4 bits. Received: "
+                f"weight_bits={bits}. Write, for example, (8, 4) to let the search choose."
+            )
+        space = copy.copy(self)
+        space._weight_bits, space._latest = bits, None
+        return space
+
+    def restricted(self, allows: Callable[[Network], bool]) -> SearchSpace:
+        """The space without the values that bring a network in what is not allowed.
+
+        A value of a decision goes if the network in which it alone is not the default is
+        refused, while with another value of the same decision it is not. What only several
+        decisions together bring about stays.
+
+        Args:
+            allows: Whether a network is allowed.
+
+        Returns:
+            A copy that declares fewer values, with a default that is allowed; the space itself
+            where nothing is refused.
+
+        Raises:
+            ValueError: If no default is allowed.
+        """
+        restricted, every = self, self.hyperparameters().space
+        while True:
+            kept = dict(self._kept)
+            for hp in every:
+                values = list(getattr(hp, "values", ()))
+                allowed = restricted._allowed(hp, values, allows)
+                if 0 < len(allowed) < len(values):
+                    kept[hp.name] = allowed
+            if kept == restricted._kept:
+                break
+            # What is left of one decision may clear up what another one is to blame for.
+            restricted = copy.copy(self)
+            restricted._kept, restricted._latest = kept, None
+        if not allows(restricted.network(restricted.default())):
+            raise ValueError(
+                "The space's default network is not allowed, and no single decision makes it "
+                f"so. Received: {type(self).__name__} with the default {self.default()}. Let "
+                "the space choose what the device lacks by a decision."
+            )
+        return restricted
+
+    def _allowed(
+        self, hp: Any, values: Sequence[Any], allows: Callable[[Network], bool]
+    ) -> list[Any]:
+        """Of a decision's values those whose network is allowed, all else being default."""
+        scope = {name: left[0] for name, left in self._kept.items()}
+        scope |= {condition.name: condition.values[0] for condition in hp.conditions}
+        return [value for value in values if allows(self.network({**scope, hp.name: value}))]
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """Every decision of the space, conditional ones included, at its default."""
@@ -162,7 +262,24 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
             explored += [s for s in hp.active_scopes if s not in explored]
             waiting = [s for s in waiting if s not in explored]
             waiting += [s for s in hp.inactive_scopes if s not in explored + waiting]
-        return known
+        return self._reduced(known) if self._kept else known
+
+    def _reduced(self, known: keras_tuner.HyperParameters) -> keras_tuner.HyperParameters:
+        """The same decisions with the values that a restriction leaves."""
+        reduced = keras_tuner.HyperParameters()
+        for hp in known.space:
+            values = self._kept.get(hp.name)
+            if values is not None:
+                default = hp.default if hp.default in values else values[0]
+                if len(values) == 1:
+                    hp = hyperparameters.Fixed(hp.name, default, conditions=hp.conditions)
+                else:
+                    ordered = getattr(hp, "ordered", None)
+                    hp = hyperparameters.Choice(
+                        hp.name, values, ordered, default, conditions=hp.conditions
+                    )
+            reduced.merge([hp], overwrite=False)
+        return reduced
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Register every decision at once: KerasTuner then need not build models for it."""

@@ -17,8 +17,17 @@ def every_operation():
     return freeze(blocks.dense(blocks.dropout(blocks.global_average_pool(x), 0.5), 3))
 
 
-def test_the_model_has_the_described_shapes_at_every_layer():
-    network = every_operation()
+def without_padding():
+    """Rectangles, and what the networks of others are made of."""
+    x = blocks.conv(input_node((17, 12, 2)), 6, (4, 3), (2, 1), padding="valid")
+    x = blocks.depthwise(blocks.pad(x, ((1, 0), (2, 1))), (2, 5), 2, padding="valid")
+    x = blocks.average_pool(blocks.max_pool(x, (2, 1), 1), 2, padding="valid")
+    return freeze(blocks.dense(blocks.flatten(blocks.reshape(x, (4, 1, 6))), 3))
+
+
+@pytest.mark.parametrize("describe", [every_operation, without_padding])
+def test_the_model_has_the_described_shapes_at_every_layer(describe):
+    network = describe()
     model = realise(network)
     for record, layer in zip(network.layers, model.layers, strict=True):
         assert layer.output.shape[1:] == record.shape
@@ -72,3 +81,23 @@ def test_answers_are_float32_whatever_the_policy(dtype):
 def test_layers_are_named_alike_in_every_session():
     names = [[layer.name for layer in realise(every_operation()).layers] for _ in range(2)]
     assert names[0] == names[1]
+
+
+def test_squares_are_described_alike_however_they_are_written():
+    x = input_node((8, 8, 1))
+    assert freeze(blocks.conv(x, 4, (3, 3), (2, 2))) == freeze(blocks.conv(x, 4, 3, 2))
+
+
+def test_a_window_larger_than_the_image_is_refused_without_padding():
+    with pytest.raises(ValueError, match="a window of 5x5 pixels on an image of 4x4"):
+        blocks.conv(input_node((4, 4, 1)), 2, 5, padding="valid")
+
+
+def test_unknown_padding_is_refused():
+    with pytest.raises(ValueError, match="Received: padding='full'"):
+        blocks.conv(input_node((4, 4, 1)), 2, padding="full")
+
+
+def test_values_are_neither_lost_nor_made_by_a_reshape():
+    with pytest.raises(ValueError, match=r"\(4, 4, 1\) to be reshaped to \(5, 3\)"):
+        blocks.reshape(input_node((4, 4, 1)), (5, 3))

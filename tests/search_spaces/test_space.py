@@ -139,3 +139,91 @@ def test_a_space_needs_classes_or_a_task_but_not_both(given):
 def test_a_single_class_is_no_classification():
     with pytest.raises(ValueError, match="Received: num_classes=1"):
         Small((8, 8, 1), 1)
+
+
+def without(function):
+    """A predicate of networks that refuses an activation."""
+    return lambda network: all(
+        dict(record.settings).get("function") != function for record in network.layers
+    )
+
+
+class Activated(SearchSpace):
+    def body(self, hp, x):
+        x = blocks.conv(x, 8, activation=hp.Choice("first", ["hard_silu", "relu", "relu6"]))
+        more = hp.Boolean("more")
+        with hp.conditional_scope("more", [True]):
+            second = hp.Choice("second", ["relu", "hard_silu"])
+        return blocks.conv(x, 8, activation=second) if more else x
+
+
+class TestARestrictedSpace:
+    @pytest.fixture
+    def restricted(self):
+        return Activated((8, 8, 1), 3).restricted(without("hard_silu"))
+
+    def test_offers_only_values_that_are_allowed(self, restricted):
+        values = {
+            hp.name: list(hp.values)
+            for hp in restricted.hyperparameters().space
+            if hp.name == "first"
+        }
+        assert values == {"first": ["relu", "relu6"]}
+        assert restricted.size() == 2 + 2
+
+    def test_has_a_default_that_is_allowed(self, restricted):
+        assert restricted.default() == {"first": "relu", "more": False}
+
+    def test_keeps_conditions(self, restricted):
+        second = next(hp for hp in restricted.hyperparameters().space if hp.name == "second")
+        assert [condition.name for condition in second.conditions] == ["more"]
+
+    def test_leaves_the_other_space_as_it_was(self, restricted):
+        space = Activated((8, 8, 1), 3)
+        space.restricted(without("hard_silu"))
+        assert space.size() == 3 * (1 + 2)
+
+    def test_is_the_same_space_where_nothing_is_refused(self):
+        space = Activated((8, 8, 1), 3)
+        assert space.restricted(lambda network: True) is space
+
+    def test_can_be_restricted_further(self, restricted):
+        assert restricted.restricted(without("relu")).default()["first"] == "relu6"
+
+    def test_builds_what_it_describes(self, restricted):
+        model = restricted.build(restricted.hyperparameters())
+        functions = [getattr(layer, "activation", None) for layer in model.layers]
+        assert "hard_silu" not in [getattr(f, "__name__", "") for f in functions]
+
+    def test_cannot_do_without_what_every_member_has(self):
+        with pytest.raises(ValueError, match="default network is not allowed"):
+            Activated((8, 8, 1), 3).restricted(lambda network: False)
+
+
+class TestASpaceWithWeightBits:
+    @pytest.fixture
+    def narrow(self, space):
+        return space.with_weight_bits(8, 4)
+
+    def test_has_one_more_decision(self, space, narrow):
+        assert narrow.size() == 2 * space.size()
+        assert narrow.default() == {**space.default(), "weight_bits": 8}
+
+    def test_tells_networks_of_other_widths_apart(self, space, narrow):
+        assert narrow.identity({"weight_bits": 8}) == space.identity({})
+        assert narrow.identity({"weight_bits": 4}) != space.identity({})
+
+    def test_knows_that_narrow_weights_take_less_flash(self, narrow):
+        wide, half = (narrow.costs({"weight_bits": bits}) for bits in (8, 4))
+        assert half["flash"] < wide["flash"]
+        assert (half["params"], half["macs"]) == (wide["params"], wide["macs"])
+
+    def test_builds_the_same_model(self, narrow):
+        hp = narrow.hyperparameters()
+        hp.values["weight_bits"] = 4
+        assert narrow.build(hp).count_params() == narrow.costs({})["params"]
+
+    @pytest.mark.parametrize("bits", [(), (8, 8), (2,), (16, 8)])
+    def test_weights_have_8_or_4_bits(self, space, bits):
+        with pytest.raises(ValueError, match=r"8 or 4 bits. Received"):
+            space.with_weight_bits(*bits)

@@ -1,0 +1,316 @@
+"""From a Keras model to a description: the inverse of `realise`, for stock layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from search_spaces import blocks
+from search_spaces.network import Network, Node, freeze, input_node, layer
+from search_spaces.operations import Size, single
+
+__all__ = ["read"]
+
+Config = Mapping[str, Any]
+
+
+def read(model: keras.Model) -> Network:
+    """Describe a Keras model, so that its costs are known without converting it.
+
+    Functional and `Sequential` models of stock layers are read, nested ones too; sums and
+    products written with `+` and `*` are layers like others. What only matters in training
+    (initial weights, regularisers, noise, augmentation, momentum) is not described, and
+    activations become layers of their own: `read(realise(network)) == network`.
+
+    | read                                                     | with                        |
+    |----------------------------------------------------------|-----------------------------|
+    | `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D`           | no dilation, no groups      |
+    | `Dense`, `BatchNormalization`, `Rescaling`               | the last axis               |
+    | `MaxPooling2D`, `AveragePooling2D`, `ZeroPadding2D`      |                             |
+    | `GlobalAveragePooling2D`, `Flatten`, `Reshape`           |                             |
+    | `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax`      | functions Keras has by name |
+    | `Add`, `Multiply`, `Dropout` and the like                |                             |
+
+    Args:
+        model: A built model with one input of known shape and one output, channels last.
+
+    Returns:
+        The description. `realise` makes an equal model of it, with other names of layers.
+
+    Raises:
+        ValueError: If the model is built otherwise or has layers that a description does not
+            know; all of them are named.
+        TypeError: If it is no Keras model.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"Only Keras models can be described. Received: {type(model).__name__}. Load a "
+            "saved one with `keras.models.load_model(path)`."
+        )
+    if problems := list(_problems(model)):
+        raise ValueError(
+            "Only functional and Sequential models of layers that a description knows can be "
+            f"read. Received: model={model.name!r} with {'; '.join(problems)}. Use other "
+            "layers there, or convert the model and measure the file: "
+            "`edge_devices.flatbuffer.read(tflite_export.convert(model, ...))`."
+        )
+    _, *shape = model.inputs[0].shape
+    if None in shape:
+        raise ValueError(
+            f"A description has fixed shapes. Received: model={model.name!r} with input shape "
+            f"{tuple(model.inputs[0].shape)}. Rebuild it with `keras.Input` of the full shape."
+        )
+    return freeze(_follow(model.get_config(), input_node(shape)))
+
+
+def _problems(model: keras.Model) -> Iterator[str]:
+    """What of a model cannot be described, in words."""
+    if type(model).__module__.split(".")[0] != "keras":
+        yield f"a class of its own, {type(model).__name__}"
+    elif not getattr(model, "inputs", None):
+        yield "an input that is not known yet"
+    elif len(model.inputs) > 1 or len(model.outputs) > 1:
+        yield f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
+    else:
+        for part in model.layers:
+            if type(part).__module__.split(".")[0] != "keras":
+                yield f"{type(part).__name__} (layer {part.name!r})"
+                return  # it may not even have a configuration to look into
+            if isinstance(part, keras.Model):
+                yield from _problems(part)
+        yield from _unknown(model.get_config()["layers"])
+
+
+def _unknown(records: Sequence[Config]) -> Iterator[str]:
+    for record in records:
+        name, config = record["class_name"], record["config"]
+        title = f"{name} (layer {config.get('name')!r})"
+        if len(record.get("inbound_nodes", ())) > 1:
+            yield f"{title} used in several places"
+        if "layers" in config or name == "InputLayer":
+            continue
+        if name not in _RULES:
+            yield title
+        if name in _SUMS and not _readable(record["inbound_nodes"][0]["args"]):
+            yield f"{title} of a constant"
+        for setting, known in _KNOWN.get(name, {}).items():
+            if setting in config and not known(config[setting]):
+                yield f"{title} with {setting}={config[setting]!r}"
+
+
+def _follow(config: Config, x: Node) -> Node:
+    """The output of a model, or of a nested one, on the input `x`."""
+    outputs: dict[str, Node] = {}
+    for record in config["layers"]:
+        name = record.get("name", record["config"].get("name"))
+        if record["class_name"] == "InputLayer":
+            outputs[name] = x
+            continue
+        if "input_layers" in config:
+            (call,) = record["inbound_nodes"]
+            sources = [outputs[source] for source in _sources(call["args"])]
+        else:
+            sources = [list(outputs.values())[-1] if outputs else x]  # Sequential
+        if "layers" in record["config"]:
+            outputs[name] = _follow(record["config"], sources[0])
+        elif record["class_name"] in _SUMS and len(sources) == 1:
+            number = _number(record["inbound_nodes"][0]["args"])
+            outputs[name] = _SUMS[record["class_name"]](sources[0], number)
+        else:
+            outputs[name] = _RULES[record["class_name"]](record["config"], *sources)
+    if "output_layers" not in config:
+        return list(outputs.values())[-1] if outputs else x
+    ((last, *_),) = _pairs(config["output_layers"])
+    return outputs[last]
+
+
+def _sources(argument: Any) -> Iterator[str]:
+    """Names of the layers whose outputs a call was given."""
+    if isinstance(argument, Mapping):
+        if "keras_history" in argument:
+            yield argument["keras_history"][0]
+        for part in argument.values():
+            yield from _sources(part)
+    elif isinstance(argument, list | tuple):
+        for part in argument:
+            yield from _sources(part)
+
+
+def _number(arguments: Sequence[Any]) -> float | None:
+    """The number that a tensor is added to or multiplied by, as in `x + 3.0`."""
+    found = [part for part in arguments if isinstance(part, int | float)]
+    return found[0] if len(found) == 1 and len(arguments) == 2 else None
+
+
+def _readable(arguments: Sequence[Any]) -> bool:
+    return len(list(_sources(list(arguments)))) > 1 or _number(arguments) is not None
+
+
+_SUMS: dict[str, Callable[[Node, Any], Node]] = {
+    "Add": lambda x, number: blocks.rescale(x, 1.0, number),
+    "Multiply": lambda x, number: blocks.rescale(x, number),
+}
+
+
+def _pairs(outputs: Sequence[Any]) -> Sequence[Sequence[Any]]:
+    # A single output is written bare, several are a list.
+    return [outputs] if isinstance(outputs[0], str) else outputs
+
+
+def _size(value: Any) -> Size:
+    return value if isinstance(value, int) else single(tuple(value))
+
+
+def _padding(config: Config) -> dict[str, str]:
+    return {} if config["padding"] == "same" else {"padding": config["padding"]}
+
+
+def _numbers(value: Any) -> float | tuple[float, ...]:
+    value = keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value
+    if isinstance(value, int | float):
+        return value
+    return tuple(float(number) for number in value)
+
+
+def _conv(config: Config, x: Node) -> Node:
+    x = layer(
+        "conv",
+        x,
+        filters=config["filters"],
+        kernel=_size(config["kernel_size"]),
+        stride=_size(config["strides"]),
+        bias=config["use_bias"],
+        **_padding(config),
+    )
+    return blocks.activation(x, config["activation"])
+
+
+def _depthwise(config: Config, x: Node) -> Node:
+    x = layer(
+        "depthwise",
+        x,
+        kernel=_size(config["kernel_size"]),
+        stride=_size(config["strides"]),
+        bias=config["use_bias"],
+        **_padding(config),
+    )
+    return blocks.activation(x, config["activation"])
+
+
+def _separable(config: Config, x: Node) -> Node:
+    x = _depthwise({**config, "use_bias": False, "activation": "linear"}, x)
+    return _conv({**config, "kernel_size": 1, "strides": 1, "padding": "same"}, x)
+
+
+def _dense(config: Config, x: Node) -> Node:
+    x = layer("dense", x, units=config["units"], bias=config["use_bias"])
+    return blocks.activation(x, config["activation"])
+
+
+def _batch_norm(config: Config, x: Node) -> Node:
+    left_out = {name: False for name in ("center", "scale") if not config[name]}
+    return layer("batch_norm", x, **left_out)
+
+
+def _pool(op: str) -> Callable[[Config, Node], Node]:
+    def rule(config: Config, x: Node) -> Node:
+        size, stride = _size(config["pool_size"]), _size(config["strides"])
+        return layer(op, x, size=size, stride=stride, **_padding(config))
+
+    return rule
+
+
+def _pad(config: Config, x: Node) -> Node:
+    vertical, horizontal = config["padding"]
+    return blocks.pad(x, (tuple(vertical), tuple(horizontal)))
+
+
+def _relu(config: Config, x: Node) -> Node:
+    return blocks.activation(x, {None: "relu", 6: "relu6"}[config["max_value"]])
+
+
+def _reshape(config: Config, x: Node) -> Node:
+    shape = list(config["target_shape"])
+    if -1 in shape:
+        known = -math.prod(shape)
+        shape[shape.index(-1)] = math.prod(x.shape) // known
+    return blocks.reshape(x, tuple(shape))
+
+
+def _same(config: Config, x: Node) -> Node:
+    return x
+
+
+_RULES: dict[str, Callable[..., Node]] = {
+    "Conv2D": _conv,
+    "DepthwiseConv2D": _depthwise,
+    "SeparableConv2D": _separable,
+    "Dense": _dense,
+    "BatchNormalization": _batch_norm,
+    "Rescaling": lambda c, x: blocks.rescale(x, _numbers(c["scale"]), _numbers(c["offset"])),
+    "MaxPooling2D": _pool("max_pool"),
+    "AveragePooling2D": _pool("average_pool"),
+    "GlobalAveragePooling2D": lambda c, x: blocks.global_average_pool(x, c["keepdims"]),
+    "ZeroPadding2D": _pad,
+    "Flatten": lambda c, x: blocks.flatten(x),
+    "Reshape": _reshape,
+    "Activation": lambda c, x: blocks.activation(x, c["activation"]),
+    "ReLU": _relu,
+    "LeakyReLU": lambda c, x: blocks.activation(x, "leaky_relu"),
+    "ELU": lambda c, x: blocks.activation(x, "elu"),
+    "Softmax": lambda c, x: blocks.activation(x, "softmax"),
+    "Add": lambda c, *x: blocks.add(*x),
+    "Multiply": lambda c, *x: blocks.multiply(*x),
+    "Dropout": lambda c, x: blocks.dropout(x, c["rate"]),
+    # These do nothing but in training.
+    "SpatialDropout2D": _same,
+    "GaussianDropout": _same,
+    "GaussianNoise": _same,
+    "ActivityRegularization": _same,
+    "Identity": _same,
+    "RandomFlip": _same,
+    "RandomTranslation": _same,
+    "RandomRotation": _same,
+    "RandomZoom": _same,
+    "RandomBrightness": _same,
+    "RandomContrast": _same,
+}
+
+
+def _is(*values: Any) -> Callable[[Any], bool]:
+    return lambda value: value in values
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_CHANNELS_LAST = {"data_format": _is("channels_last", None)}
+_CONVOLUTION = {
+    **_CHANNELS_LAST,
+    "dilation_rate": lambda value: _size(value) == 1,
+    "groups": _is(1),
+    "depth_multiplier": _is(1),
+    "activation": _named,
+    "padding": _is("same", "valid"),
+}
+
+# Of settings that descriptions do not have, the values that they stand for.
+_KNOWN: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "Conv2D": _CONVOLUTION,
+    "DepthwiseConv2D": _CONVOLUTION,
+    "SeparableConv2D": _CONVOLUTION,
+    "Dense": {"activation": _named, "lora_rank": _is(None)},
+    "BatchNormalization": {"axis": _is(-1, 3, [-1], [3])},
+    "MaxPooling2D": _CHANNELS_LAST,
+    "AveragePooling2D": _CHANNELS_LAST,
+    "GlobalAveragePooling2D": _CHANNELS_LAST,
+    "ZeroPadding2D": _CHANNELS_LAST,
+    "Flatten": _CHANNELS_LAST,
+    "Activation": {"activation": _named},
+    "ReLU": {"max_value": _is(None, 6), "negative_slope": _is(0), "threshold": _is(0)},
+    "Softmax": {"axis": _is(-1)},
+}
