@@ -11,12 +11,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-__all__ = ["Samples", "check_inputs", "draw", "first", "random_inputs"]
+__all__ = ["Samples", "check_inputs", "check_ranges", "draw", "first", "random_inputs"]
 
 Array = NDArray[Any]
 
 _LOOKED_AT_PER_SAMPLE = 16
 _LABEL_KEYS = ("label", "labels")
+_TINY = 0.02  # of the range of 1 or 2 that rescaled inputs have
+_APART = 10.0
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,44 @@ def check_inputs(inputs: Array, shape: tuple[int, ...], name: str) -> None:
         raise ValueError(
             f"{name} must be finite. Received: NaN or infinity in {bad} of {len(inputs)} "
             "inputs. Clean the data: quantization ranges are taken from it."
+        )
+
+
+def check_ranges(calibration: Array, others: Array | None, rescaling: float | None) -> None:
+    """Refuse calibration inputs whose values cannot be those that the model will see.
+
+    Args:
+        calibration: Inputs `(n, ...)`.
+        others: Validation inputs, which should be alike.
+        rescaling: What the model's first layer multiplies its input by, if it does.
+
+    Raises:
+        ValueError: If the inputs are constant, have been rescaled already, or vary by another
+            order of magnitude than the validation inputs.
+    """
+    low, high = float(calibration.min()), float(calibration.max())
+    if low == high:
+        raise ValueError(
+            "calibration must vary as real inputs do: the ranges of all activations are "
+            f"measured on it. Received: {len(calibration)} inputs of nothing but {low:g}. "
+            "Pass inputs the model was trained on."
+        )
+    if rescaling is not None and abs(rescaling) * (high - low) < _TINY:
+        raise ValueError(
+            "calibration seems to be rescaled already, while the model does that itself. "
+            f"Received: values from {low:g} to {high:g}, which its first layer multiplies by "
+            f"{rescaling:.3g}. Pass inputs as the model takes them, e.g. from 0 to "
+            f"{1 / abs(rescaling):.3g}."
+        )
+    if others is None:
+        return
+    spreads = float(np.std(calibration)), float(np.std(others))
+    if max(spreads) > _APART * min(spreads):
+        raise ValueError(
+            "calibration and validation_data must be inputs of one kind. Received: values "
+            f"from {low:g} to {high:g} with a standard deviation of {spreads[0]:.3g}, and "
+            f"from {others.min():g} to {others.max():g} with one of {spreads[1]:.3g}. Prepare "
+            "both as the model's training data was."
         )
 
 

@@ -8,7 +8,7 @@ import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-__all__ = ["compact"]
+__all__ = ["compact", "packed", "self_contained", "unpacked"]
 
 _IDENTIFIER = b"TFL3"
 _BUFFER_ALIGNMENT = 16
@@ -32,12 +32,52 @@ def compact(content: bytes) -> bytes:
     Returns:
         The bytes of an equivalent file.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    model = unpacked(content)
     for graph in model.subgraphs:
         named = {*graph.inputs, *graph.outputs}
         for index, tensor in enumerate(graph.tensors):
             if index not in named:
                 tensor.name = b""
+    return packed(model)
+
+
+def unpacked(content: bytes) -> Any:
+    """Read a file into the schema's objects, weights inside of them.
+
+    Files of some hundred kilobytes and more may come with their weights behind the FlatBuffer,
+    where microcontrollers do not look for them, and packing would lose them.
+
+    Args:
+        content: The bytes of a `.tflite` file.
+
+    Returns:
+        A `schema.ModelT`.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    for buffer in model.buffers:
+        if buffer.size:
+            behind = content[buffer.offset : buffer.offset + buffer.size]
+            buffer.data = np.frombuffer(behind, np.uint8)
+            buffer.offset = buffer.size = 0
+    return model
+
+
+def self_contained(content: bytes) -> bytes:
+    """The file with all its weights inside of the FlatBuffer; the same bytes if they are."""
+    model = schema.Model.GetRootAs(content)
+    behind = any(model.Buffers(index).Size() for index in range(model.BuffersLength()))
+    return packed(unpacked(content)) if behind else content
+
+
+def packed(model: Any) -> bytes:
+    """Write a file from the schema's objects, equal vectors once and weights aligned.
+
+    Args:
+        model: A `schema.ModelT`.
+
+    Returns:
+        The bytes of the file.
+    """
     builder = _SharingBuilder()
     builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,19 +12,20 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from tflite_export.attribution import described, operators_of_layers
 from tflite_export.calibration import check_inputs
 from tflite_export.compaction import compact as compacted
-from tflite_export.inspection import floating_operators
+from tflite_export.inspection import FloatingOperator, floating_operators
 from tflite_export.precision import in_float32
+from tflite_export.quantization import INTEGER, check_quantization, quantize
 from tflite_export.rewriting import quantizable
 from tflite_export.silence import silence
 
-__all__ = ["QUANTIZATIONS", "check", "convert"]
-
-QUANTIZATIONS = ("float32", "float16", "dynamic", "int8")
+__all__ = ["check", "convert", "float_file", "of_operators"]
 
 _HALF = {tf.float16, tf.bfloat16}
 _LOOPS = {"While", "StatelessWhile"}
+_CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
 _NO_BUILTIN = re.compile(r"'tfl?\.(\w+)' op is neither a custom op nor a flex op")
 
 
@@ -32,29 +34,37 @@ def convert(
     quantization: str = "int8",
     calibration: ArrayLike | None = None,
     *,
+    mixed: Mapping[str, str] | None = None,
     compact: bool = True,
 ) -> bytes:
     """Convert a model to a `.tflite` file of batch 1 and built-in operators only.
 
-    | `quantization` | weights | arithmetic           | input and output |
-    |----------------|---------|----------------------|------------------|
-    | `"float32"`    | float32 | float32              | float32          |
-    | `"float16"`    | float16 | float32              | float32          |
-    | `"dynamic"`    | int8    | int8 where it pays   | float32          |
-    | `"int8"`       | int8    | int8, nothing else   | int8             |
+    | `quantization` | weights            | activations | input and output |
+    |----------------|--------------------|-------------|------------------|
+    | `"float32"`    | float32            | float32     | float32          |
+    | `"float16"`    | float16            | float32     | float32          |
+    | `"dynamic"`    | int8               | float32     | float32          |
+    | `"int8"`       | int8               | int8        | int8             |
+    | `"int16x8"`    | int8               | int16       | int16            |
+    | `"int4"`       | int4, depthwise 8  | int8        | int8             |
 
-    The model is traced with its weights as constants, so that no variables have to be saved,
-    loaded and frozen. That takes a fifth of the time of `TFLiteConverter.from_keras_model`
-    (0.7 against 3 to 5 s for a MobileNet of 18 convolutions) and leaks no memory. The model
-    is not changed; equal weights give equal bytes. Standard output and error are silenced
-    meanwhile, for the whole process.
+    The model is converted once to float32, by `float_file`, and that file is quantized, by
+    `quantize`. Files of the last three kinds compute with integers and nothing else. Where
+    `quantize` has no int8 form of an operator but the TensorFlow converter has one (LeakyReLU,
+    minimum, a ReLU6 that nothing can be fused with), an `"int8"` file is the converter's.
+    The model is not changed; equal weights give equal bytes. Standard output and error are
+    silenced meanwhile, for the whole process.
 
     Args:
         model: A built Keras 3 model with one input and one output. Half-precision models
             are converted from a float32 copy.
         quantization: One of the table.
-        calibration: For `"int8"`: inputs `(n, ...)` as the model takes them, from which the
-            ranges of all activations are measured. 100 to 500 are enough.
+        calibration: For the last three: inputs `(n, ...)` as the model takes them, from which
+            the ranges of all activations are measured. 100 to 500 are enough.
+        mixed: From names of layers to a precision of their own: `"float32"`, `"int8"`,
+            `"int16x8"` or `"int4"`. Layers that are fused into one operator have one
+            precision: the activation that of its convolution. The file's output has the
+            precision of the last layer.
         compact: Leave out what no interpreter needs; see `tflite_export.compact`. `False`
             keeps the names of inner tensors, for tools that address layers by name.
 
@@ -65,29 +75,90 @@ def convert(
         ValueError: If the model, its shapes, its operators or the calibration data do not
             allow the conversion. Unsupported operators are named with their layers.
         TypeError: If `model` is not a Keras model.
+
+    Example:
+
+    ```python
+    content = tflite_export.convert(model, "int8", x_train[:256], mixed={"logits": "int16x8"})
+    ```
     """
     spec = check(model, quantization, calibration)
-    shape = tuple(spec.shape[1:])
-    function = _trace(model, spec)
-    if _halves(function):
-        function = _trace(in_float32(model), spec)
-        _refuse_halves(function, model)
-    samples = None
-    if quantization == "int8":
-        samples = np.asarray(calibration)
-        check_inputs(samples, shape, "calibration")
-        samples = samples.astype(spec.dtype.as_numpy_dtype)
-        _refuse_loops(function, model)
-        function = quantizable(function)
-    converter = _converter(function, quantization, samples)
-    try:
-        with silence():
-            content = bytes(converter.convert())
-    except Exception as error:
-        raise ValueError(_refusal(str(error), function, model)) from error
-    if quantization == "int8":
-        _refuse_floats(content, model)
+    if quantization not in INTEGER:
+        content = float_file(model)
+        content = quantize(content, quantization, mixed=of_operators(mixed, content, model))
+        return compacted(content) if compact else content
+    samples = np.asarray(calibration)
+    check_inputs(samples, tuple(spec.shape[1:]), "calibration")
+    function = _function(model, spec, integer=True)
+    float_content = _converted(_converter(function), function, model)
+    by_operator = of_operators(mixed, float_content, model)
+    content = quantize(float_content, quantization, samples, mixed=by_operator)
+    floats = _floats(content, by_operator)
+    if floats and quantization == "int8" and not mixed:
+        converter = _converter(function, samples.astype(spec.dtype.as_numpy_dtype))
+        content = _converted(converter, function, model)
+        floats = _floats(content, by_operator)
+    if floats:
+        _refuse_floats(floats, quantization, model)
     return compacted(content) if compact else content
+
+
+def float_file(model: keras.Model, *, integer: bool = False) -> bytes:
+    """Convert a model to the float32 file that all quantized ones are made of.
+
+    The model is traced with its weights as constants, so that no variables have to be saved,
+    loaded and frozen. That takes a fifth of the time of `TFLiteConverter.from_keras_model`
+    (0.4 against 3 to 5 s for a MobileNet of 18 convolutions) and leaks no memory.
+
+    Args:
+        model: As in `convert`.
+        integer: Write negations and squares as products, which have an integer form.
+
+    Returns:
+        The content of the file, with the names of inner tensors.
+
+    Raises:
+        ValueError: If the model, its shapes or its operators do not allow the conversion.
+        TypeError: If `model` is not a Keras model.
+    """
+    function = _function(model, check(model, "float32", None), integer)
+    return _converted(_converter(function), function, model)
+
+
+def of_operators(
+    mixed: Mapping[str, str] | None, content: bytes, model: keras.Model
+) -> dict[str, str]:
+    """Precisions of layers as precisions of the operators that they became.
+
+    Args:
+        mixed: From names of layers to precisions.
+        content: The bytes of the model's float file.
+        model: The model.
+
+    Returns:
+        From names of operators to precisions.
+
+    Raises:
+        ValueError: If a name is not a layer's, or the layer is no part of the file.
+    """
+    if not mixed:
+        return {}
+    operators = operators_of_layers(content, [layer.name for layer in model.layers])
+    chosen = {}
+    for name, precision in mixed.items():
+        if name not in operators:
+            near = difflib.get_close_matches(name, operators, n=1, cutoff=0.0)
+            raise ValueError(
+                f"mixed must name layers of the model. Received: {name!r}, not a layer of "
+                f"{model.name!r}. Did you mean {near[0]!r}?"
+            )
+        if not operators[name]:
+            raise ValueError(
+                "mixed must name layers that the file computes. Received: layer "
+                f"{name!r}, of which no operator is left. Leave it out."
+            )
+        chosen.update(dict.fromkeys(operators[name], precision))
+    return chosen
 
 
 def check(model: keras.Model, quantization: str, calibration: Any) -> tf.TensorSpec:
@@ -106,12 +177,7 @@ def check(model: keras.Model, quantization: str, calibration: Any) -> tf.TensorS
             dynamic shapes, several inputs or no known input shape.
         TypeError: If `model` is not a Keras model.
     """
-    if quantization not in QUANTIZATIONS:
-        near = difflib.get_close_matches(str(quantization), QUANTIZATIONS, n=1, cutoff=0.0)
-        raise ValueError(
-            f"quantization must be one of {', '.join(map(repr, QUANTIZATIONS))}. "
-            f"Received: quantization={quantization!r}. Did you mean {near[0]!r}?"
-        )
+    check_quantization(quantization)
     if not isinstance(model, keras.Model):
         raise TypeError(
             f"model must be a Keras 3 model. Received: {type(model).__name__}. Load a saved "
@@ -124,10 +190,10 @@ def check(model: keras.Model, quantization: str, calibration: Any) -> tf.TensorS
             "KERAS_BACKEND=tensorflow and load it again."
         )
     spec = _input_spec(model)
-    if quantization == "int8" and calibration is None:
+    if quantization in INTEGER and calibration is None:
         raise ValueError(
-            "int8 export needs calibration data. Received: calibration=None. Pass about 100 "
-            f"unlabelled inputs of shape {('n', *spec.shape[1:])}, e.g. "
+            f"{quantization} export needs calibration data. Received: calibration=None. Pass "
+            f"about 100 unlabelled inputs of shape {('n', *spec.shape[1:])}, e.g. "
             '`calibration=x_train[:100]`, or use `quantization="dynamic"`, which needs none.'
         )
     return spec
@@ -192,18 +258,46 @@ def _trace(model: keras.Model, spec: tf.TensorSpec) -> Any:
     return function.get_concrete_function()
 
 
-def _converter(function: Any, quantization: str, samples: Any) -> Any:
+def _function(model: keras.Model, spec: tf.TensorSpec, integer: bool) -> Any:
+    """The trace of a model in float32; with `integer` of operators that have such a form."""
+    function = _trace(model, spec)
+    if _halves(function):
+        function = _trace(in_float32(model), spec)
+        _refuse_halves(function, model)
+    if integer:
+        _refuse_loops(function, model)
+        function = quantizable(function)
+    return function
+
+
+def _converter(function: Any, samples: Any = None) -> Any:
+    """The converter to float32, or with samples to int8."""
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantization != "float32":
+    if samples is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantization == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if quantization == "int8":
         converter.representative_dataset = lambda: ([sample[None]] for sample in samples)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
     return converter
+
+
+def _converted(converter: Any, function: Any, model: keras.Model) -> bytes:
+    try:
+        with silence():
+            return bytes(converter.convert())
+    except Exception as error:
+        raise ValueError(_refusal(str(error), function, model)) from error
+
+
+def _floats(content: bytes, wanted: Mapping[str, str]) -> list[FloatingOperator]:
+    """The operators that compute in float without having been told to."""
+    names = {name for name, precision in wanted.items() if precision == "float32"}
+    return [
+        operator
+        for operator in floating_operators(content)
+        if operator.output not in names and not (names and operator.name in _CONVERSIONS)
+    ]
 
 
 def _halves(function: Any) -> list[Any]:
@@ -227,22 +321,23 @@ def _refuse_loops(function: Any, model: keras.Model) -> None:
     loops = [op.name for op in function.graph.get_operations() if op.type in _LOOPS]
     if loops:
         raise ValueError(
-            "int8 export cannot quantize loops. Received: model="
+            "Integer files cannot hold loops. Received: model="
             f"{model.name!r} with {_described(['While'] * len(loops), loops, model)}. Build "
             'recurrent layers with `unroll=True`, or use `quantization="dynamic"`.'
         )
 
 
-def _refuse_floats(content: bytes, model: keras.Model) -> None:
-    floating = floating_operators(content)
-    if floating:
-        names, outputs = zip(*floating, strict=True)
-        raise ValueError(
-            "int8 export needs integer arithmetic throughout, but TensorFlow Lite keeps some "
-            f"operators in float. Received: model={model.name!r} with "
-            f"{_described(names, outputs, model)}. Use other layers there (ReLU6 and "
-            'BatchNormalization have integer forms), or `quantization="dynamic"`.'
-        )
+def _refuse_floats(
+    floats: list[FloatingOperator], quantization: str, model: keras.Model
+) -> None:
+    names, outputs = zip(*floats, strict=True)
+    raise ValueError(
+        f"{quantization} export needs integer arithmetic throughout, but TensorFlow Lite "
+        f"keeps some operators in float. Received: model={model.name!r} with "
+        f"{_described(names, outputs, model)}. Use other layers there (ReLU6 and "
+        "BatchNormalization have integer forms), let them be float "
+        '(`mixed={layer: "float32"}`), or use `quantization="dynamic"`.'
+    )
 
 
 def _refusal(message: str, function: Any, model: keras.Model) -> str:
@@ -264,14 +359,4 @@ def _refusal(message: str, function: Any, model: keras.Model) -> str:
 
 
 def _described(names: Any, scopes: Any, model: keras.Model) -> str:
-    """Operators, each with the layer it comes from where that is known, none twice."""
-    layers = {layer.name for layer in model.layers}
-    texts = []
-    for name, scope in zip(names, scopes, strict=True):
-        # TensorFlow makes scopes unique by a suffix: layer `dense` becomes `dense_1`.
-        parts = [
-            p for part in re.split("[/;]", scope) for p in (part, part.rpartition("_")[0])
-        ]
-        layer = next((part for part in reversed(parts) if part in layers), None)
-        texts.append(f"{name} (layer {layer!r})" if layer else name)
-    return ", ".join(dict.fromkeys(texts))
+    return described(names, scopes, [layer.name for layer in model.layers])

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ai_edge_litert import schema_py_generated as schema
 
-__all__ = ["FloatingOperator", "floating_operators", "operators", "read", "tensor_dtypes"]
+__all__ = [
+    "FloatingOperator",
+    "NamedOperator",
+    "floating_operators",
+    "operators",
+    "operators_in",
+    "precisions",
+    "read",
+    "tensor_dtypes",
+    "tensor_names",
+]
 
 Source = str | os.PathLike[str] | bytes
 
@@ -20,6 +30,25 @@ class FloatingOperator(NamedTuple):
 
     name: str
     output: str
+
+
+class NamedOperator(NamedTuple):
+    """An operator of a file's main graph, and the names around it.
+
+    Attributes:
+        op: Its name in the TensorFlow Lite schema, e.g. `"CONV_2D"`.
+        outputs: Names of the tensors it writes.
+        constants: Names of its weights, biases and other constants.
+    """
+
+    op: str
+    outputs: tuple[str, ...]
+    constants: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of its first output, which tells it from all others."""
+        return self.outputs[0]
 
 
 def read(source: Source) -> bytes:
@@ -61,6 +90,15 @@ def tensor_dtypes(source: Source) -> dict[str, int]:
     return dict(counts.most_common())
 
 
+def tensor_names(content: bytes) -> list[str]:
+    """The names of all tensors in the order of the file; empty where there is none."""
+    return [
+        (graph.Tensors(index).Name() or b"").decode()
+        for graph in _subgraphs(_parse(content))
+        for index in range(graph.TensorsLength())
+    ]
+
+
 def floating_operators(content: bytes) -> list[FloatingOperator]:
     """The operators with a floating-point input or output.
 
@@ -74,7 +112,61 @@ def floating_operators(content: bytes) -> list[FloatingOperator]:
     return [operator for operator in found if operator.name not in _CONVERSIONS] or found
 
 
+def operators_in(content: bytes) -> list[NamedOperator]:
+    """The operators of the main graph in the order in which they run.
+
+    Args:
+        content: The bytes of a `.tflite` file, not compacted: without names there is nothing
+            to tell them by.
+    """
+    model = _parse(content)
+    graph = model.Subgraphs(0)
+
+    def named(indices: Iterable[int]) -> tuple[str, ...]:
+        return tuple(graph.Tensors(index).Name().decode() for index in indices)
+
+    def constant(index: int) -> bool:
+        buffer = model.Buffers(graph.Tensors(index).Buffer())
+        return bool(buffer.DataLength() or buffer.Size())
+
+    return [
+        NamedOperator(
+            name,
+            named(operator.Outputs(index) for index in range(operator.OutputsLength())),
+            named(filter(constant, _operands(operator))),
+        )
+        for operator, name in _operators_of(model, graph)
+    ]
+
+
+def precisions(content: bytes) -> dict[str, str]:
+    """In which precision each operator of the main graph computes, by its name.
+
+    Args:
+        content: The bytes of a `.tflite` file, not compacted.
+
+    Returns:
+        From the names of operators to `"float32"`, `"int16x8"`, `"int8"` or `"int4"`.
+        QUANTIZE and DEQUANTIZE are left out, and so are operators on other types.
+    """
+    model = _parse(content)
+    graph = model.Subgraphs(0)
+    found = {}
+    for operator, name in _operators_of(model, graph):
+        if name in _CONVERSIONS:
+            continue
+        types = {_TYPES[graph.Tensors(index).Type()] for index in _tensors(operator)}
+        output = graph.Tensors(operator.Outputs(0))
+        precision = _PRECISIONS.get(_TYPES[output.Type()])
+        if precision == "int8" and "int4" in types:
+            precision = "int4"
+        if precision is not None:
+            found[output.Name().decode()] = precision
+    return found
+
+
 _CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
+_PRECISIONS = {"float32": "float32", "int16": "int16x8", "int8": "int8"}
 
 
 def _names(enumeration: type) -> dict[int, str]:
@@ -101,18 +193,27 @@ def _subgraphs(model: Any) -> Iterator[Any]:
 
 def _operators(model: Any) -> Iterator[tuple[Any, Any, str]]:
     for graph in _subgraphs(model):
-        for index in range(graph.OperatorsLength()):
-            operator = graph.Operators(index)
-            code = model.OperatorCodes(operator.OpcodeIndex())
-            custom = code.CustomCode()
-            # Files of schema version 3 keep small codes in the older, one-byte field too.
-            builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-            yield graph, operator, custom.decode() if custom else _OPERATORS[builtin]
+        for operator, name in _operators_of(model, graph):
+            yield graph, operator, name
 
 
-def _tensors(operator: Any) -> Iterator[int]:
+def _operators_of(model: Any, graph: Any) -> Iterator[tuple[Any, str]]:
+    for index in range(graph.OperatorsLength()):
+        operator = graph.Operators(index)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        custom = code.CustomCode()
+        # Files of schema version 3 keep small codes in the older, one-byte field too.
+        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        yield operator, custom.decode() if custom else _OPERATORS[builtin]
+
+
+def _operands(operator: Any) -> Iterator[int]:
     for index in range(operator.InputsLength()):
         if operator.Inputs(index) >= 0:  # -1 marks an optional input left out
             yield operator.Inputs(index)
+
+
+def _tensors(operator: Any) -> Iterator[int]:
+    yield from _operands(operator)
     for index in range(operator.OutputsLength()):
         yield operator.Outputs(index)

@@ -9,7 +9,39 @@ from typing import Any
 
 from tflite_export.interpreter import TensorInfo
 
-__all__ = ["Report"]
+__all__ = ["Remedy", "Report"]
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One attempt to bring a file's accuracy back.
+
+    Attributes:
+        name: What was done.
+        detail: To what, or why it was not possible.
+        bytes: Size of the file it made; 0 if none.
+        accuracy_before: Accuracy of the best file until then.
+        accuracy: Accuracy of the file it made, or as before if none.
+        seconds: How long it took.
+        kept: Whether its file is the best one, so far.
+    """
+
+    name: str
+    detail: str
+    bytes: int
+    accuracy_before: float
+    accuracy: float
+    seconds: float
+    kept: bool
+
+    def __str__(self) -> str:
+        if not self.bytes:
+            return f"{self.name}: {self.detail}"
+        verdict = "kept" if self.kept else "no better"
+        return (
+            f"{self.name} ({self.detail}): {self.accuracy_before:.2%} -> {self.accuracy:.2%}, "
+            f"{self.bytes:,} bytes, {self.seconds:.1f} s, {verdict}"
+        )
 
 
 @dataclass(frozen=True)
@@ -20,9 +52,10 @@ class Report:
 
     Attributes:
         path: Where the file is.
-        quantization: As it was exported: `"float32"`, `"float16"`, `"dynamic"` or `"int8"`.
+        quantization: As it was exported, one of those that `convert` lists.
         bytes: Size of the file.
-        verified_on: What file and model were both run on: `"validation_data"`, else
+        verified_on: What file and model were both run on: `"test data"` if the file was made
+            before and only verified; when it was made `"validation_data"`, else
             `"calibration"`, else `"random inputs"`, which say little about real ones.
         num_verified: On how many inputs.
         agreement: Share of decisions on which file and model agree; `None` if the outputs
@@ -35,6 +68,12 @@ class Report:
         output: The file's output.
         operators: Number of operators of each kind.
         tensor_dtypes: Number of tensors of each type, weights included.
+        interval_keras: Where the model's true accuracy is with 95 % confidence, as far as the
+            number of inputs tells (Wilson's interval); `None` without class labels.
+        interval_tflite: The same of the file.
+        max_accuracy_drop: How much less accurate the file was allowed to be; `None` for any.
+        remedies: What was tried to keep to that, in order.
+        mixed: Layers that are in another precision than `quantization` says, by name.
     """
 
     path: str
@@ -51,10 +90,22 @@ class Report:
     output: TensorInfo
     operators: Mapping[str, int]
     tensor_dtypes: Mapping[str, int]
+    interval_keras: tuple[float, float] | None = None
+    interval_tflite: tuple[float, float] | None = None
+    max_accuracy_drop: float | None = None
+    remedies: tuple[Remedy, ...] = ()
+    mixed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def accuracy_drop(self) -> float | None:
+        """How much less accurate the file is than the model; `None` without class labels."""
+        if self.accuracy_keras is None or self.accuracy_tflite is None:
+            return None
+        return self.accuracy_keras - self.accuracy_tflite
 
     def to_dict(self) -> dict[str, Any]:
         """The report as dictionaries, lists, text and numbers, ready for JSON."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"accuracy_drop": self.accuracy_drop}
 
     def __str__(self) -> str:
         rows = {"file": f"{self.path}, {self.quantization}, {self.bytes:,} bytes"}
@@ -63,6 +114,14 @@ class Report:
             rows["agreement"] = f"{self.agreement:.2%}"
         if self.accuracy_keras is not None:
             rows["accuracy"] = f"{self.accuracy_tflite:.2%} (Keras {self.accuracy_keras:.2%})"
+        if self.interval_tflite is not None and self.interval_keras is not None:
+            rows["95 % within"] = (
+                f"{_interval(self.interval_tflite)} (Keras {_interval(self.interval_keras)})"
+            )
+        for number, remedy in enumerate(self.remedies, 1):
+            rows[f"remedy {number}"] = str(remedy)
+        if self.mixed:
+            rows["mixed"] = ", ".join(f"{name} {kind}" for name, kind in self.mixed.items())
         rows["error"] = f"max {self.max_abs_error:.3g}, mean {self.mean_abs_error:.3g}"
         rows["input"], rows["output"] = str(self.input), str(self.output)
         rows["operators"] = _counted(self.operators)
@@ -72,3 +131,7 @@ class Report:
 
 def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _interval(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.2%} to {interval[1]:.2%}"

@@ -11,7 +11,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Comparison", "compare", "decision", "most_likely", "predict"]
+__all__ = [
+    "Comparison",
+    "compare",
+    "confidence_interval",
+    "decision",
+    "most_likely",
+    "predict",
+]
 
 Array = NDArray[Any]
 Decide = Callable[[Array], Array]
@@ -75,6 +82,28 @@ def compare(
     return Comparison(
         agreement, accuracy_keras, accuracy_tflite, float(error.max()), float(error.mean())
     )
+
+
+def confidence_interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
+    """Where the true share is, given the share found in a sample (Wilson's interval).
+
+    Args:
+        share: Share of the sample, 0 to 1.
+        count: Size of the sample.
+        z: How sure: 1.96 standard deviations are 95 %.
+
+    Returns:
+        Lower and upper end, within 0 and 1.
+
+    Reference:
+        Wilson, "Probable inference, the law of succession, and statistical inference",
+        JASA 22, 1927.
+    """
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = (
+        z / (1 + z**2 / count) * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
+    )
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def decision(model: keras.Model, shape: tuple[int, ...]) -> Decide | None:

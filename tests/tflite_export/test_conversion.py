@@ -81,6 +81,55 @@ class TestOperators:
         assert_int8(content, model, tolerance=0.1)
         assert not {"NEG", "SQUARE"} & set(tflite_export.operators(content))
 
+    @pytest.mark.parametrize(
+        ("layer", "operator"),
+        [
+            (layers.LeakyReLU(), "LEAKY_RELU"),
+            (layers.GlobalMaxPooling2D(), "REDUCE_MAX"),
+            (layers.ReLU(max_value=3.0), "MINIMUM"),
+        ],
+    )
+    def test_what_only_the_converter_has_in_int8_is_its_file(self, layer, operator):
+        model = sequential((8, 8, 1), layers.Conv2D(4, 3), layer, layers.Dense(2))
+        assert_int8(tflite_export.convert(model, "int8", inputs_for(model)), model, 0.1)
+        content = tflite_export.convert(model, "int8", inputs_for(model))
+        assert operator in tflite_export.operators(content)
+
+
+class TestMixed:
+    def test_single_layers_have_the_precision_they_are_given(self, model, x):
+        stem = next(layer for layer in model.layers if isinstance(layer, layers.Conv2D))
+        mixed = {"logits": "float32", stem.name: "int16x8"}
+        content = tflite_export.convert(model, "int8", x, mixed=mixed)
+        operators = tflite_export.operators(content)
+        assert operators["QUANTIZE"] == 2
+        assert operators["DEQUANTIZE"] == 1
+        dtypes = set(tflite_export.tensor_dtypes(content))
+        assert dtypes == {"int8", "int16", "int32", "int64", "float32"}
+        assert TFLiteModel(content).output.dtype == "float32"
+
+    def test_a_layer_without_an_integer_form_can_be_float(self):
+        curve = layers.Activation("elu", name="curve")
+        model = sequential((8,), layers.Dense(4), curve, layers.Dense(2))
+        x = inputs_for(model)
+        content = tflite_export.convert(model, "int8", x, mixed={"curve": "float32"})
+        assert tflite_export.operators(content)["ELU"] == 1
+        np.testing.assert_allclose(
+            tflite_export.run(content, x), np.asarray(model(x)), atol=0.05
+        )
+
+    @pytest.mark.parametrize(
+        ("mixed", "message"),
+        [
+            ({"logit": "float32"}, r"Received: 'logit'.*Did you mean 'logits'"),
+            ({"logits": "float16"}, r"can be 'float32'.*Received: .*'float16'"),
+            ({"image": "float32"}, r"Received: layer 'image', of which no operator"),
+        ],
+    )
+    def test_unknown_layers_and_precisions_are_refused(self, model, x, mixed, message):
+        with pytest.raises(ValueError, match=message):
+            tflite_export.convert(model, "int8", x, mixed=mixed)
+
 
 @pytest.mark.parametrize(
     ("quantization", "kernel", "size"),
@@ -235,6 +284,12 @@ class TestRefuses:
         model = sequential((8,), layers.Dense(4), curve, layers.Dense(2))
         message = r"Received: .*with ELU \(layer 'curve'\)\. .*quantization=\"dynamic\""
         self.refused(model, message, "int8", calibration=inputs_for(model))
+
+    def test_int16x8_of_operators_that_have_8_bits_only(self):
+        stack = layers.LayerNormalization(name="norm"), layers.Dense(2)
+        model = sequential((4, 8), *stack)
+        message = r"int16x8 export needs integer.*SQUARED_DIFFERENCE \(layer 'norm'\)"
+        self.refused(model, message, "int16x8", calibration=inputs_for(model))
 
     def test_int8_of_loops_which_would_kill_the_process(self):
         model = sequential((5, 3), layers.LSTM(4, name="memory"))

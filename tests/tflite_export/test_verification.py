@@ -1,8 +1,9 @@
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 
-from tflite_export.verification import compare, decision
+from tflite_export.verification import compare, confidence_interval, decision
 
 EXPECTED = np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 5.0], [1.0, 0.0]])
 ACTUAL = np.array([[1.0, 2.5], [3.0, 0.0], [6.0, 5.0], [1.0, 0.0]])
@@ -15,6 +16,13 @@ def test_figures_are_as_counted_by_hand():
     assert result.accuracy_tflite == 0.75
     assert result.max_abs_error == 6
     assert result.mean_abs_error == 6.5 / 8
+
+
+@pytest.mark.parametrize(("right", "count"), [(9, 10), (500, 540), (0, 20), (20, 20)])
+def test_the_confidence_interval_is_wilsons(right, count):
+    reference = scipy.stats.binomtest(right, count).proportion_ci(0.95, method="wilson")
+    found = confidence_interval(right / count, count)
+    assert found == pytest.approx((reference.low, reference.high), abs=1e-4)
 
 
 @pytest.mark.parametrize(
