@@ -8,6 +8,10 @@
 | `GaussianProcess`       | oracle: Bayesian optimisation over architectures             |
 | `RandomSearch`          | oracle: candidates at random, none twice                     |
 | `export`                | a Keras model to a verified `.tflite` file                   |
+| `verify`                | a file that exists, run against its model                    |
+| `measure`               | what a file needs, and what it costs on a device             |
+| `Device`                | what a network may take, and what it costs there             |
+| `edge_devices`          | package: devices, their limits and cost models               |
 | `search_spaces`         | package: the spaces, and the costs of their networks         |
 | `tflite_export`         | package: conversion, verification, inspection                |
 
@@ -28,27 +32,35 @@ from typing import Any
 from tflite_export.silence import silence
 
 _HOME = {
+    "Device": "edge_devices",
     "GaussianProcess": "kerasnas.oracles.gaussian_process",
     "RandomSearch": "kerasnas.oracles.random_search",
     "SearchResult": "kerasnas.result",
     "Tuner": "kerasnas.tuner",
+    "edge_devices": "",
     "export": "tflite_export",
+    "measure": "tflite_export",
     "open_search": "kerasnas._search",
     "search": "kerasnas._search",
     "search_spaces": "",
     "tflite_export": "",
+    "verify": "tflite_export",
 }
 
 __all__ = [
+    "Device",
     "GaussianProcess",
     "RandomSearch",
     "SearchResult",
     "Tuner",
+    "edge_devices",
     "export",
+    "measure",
     "open_search",
     "search",
     "search_spaces",
     "tflite_export",
+    "verify",
 ]
 __version__ = "0.1.0.dev0"
 

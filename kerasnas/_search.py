@@ -21,16 +21,20 @@ import numpy as np
 import tensorflow as tf
 
 import search_spaces
+from edge_devices.device import Device
+from edge_devices.spelling import did_you_mean
+from edge_devices.units import COSTS, format_cost
 from kerasnas.budget import Budget
+from kerasnas.costs import Costs, as_device, is_supported, tightest
 from kerasnas.data import Data, load
-from kerasnas.limits import COSTS, format_cost, parse_duration, parse_limits, violation
+from kerasnas.limits import parse_duration, parse_limits, violation
 from kerasnas.oracles._oracle import SearchOracle
 from kerasnas.oracles.candidates import smallest
 from kerasnas.oracles.gaussian_process import GaussianProcess
 from kerasnas.oracles.random_search import RandomSearch
 from kerasnas.result import SearchResult
 from kerasnas.session import Session
-from kerasnas.spelling import did_you_mean
+from kerasnas.tuner import check_oracle
 from search_spaces.space import SearchSpace
 from search_spaces.task import ImageClassification
 
@@ -54,6 +58,8 @@ def search(
     objective: Any = None,
     limits: Mapping[str, float | int | str] | None = None,
     device: Any = None,
+    weight_bits: int | Sequence[int] = 8,
+    max_accuracy_drop: float | None = 0.01,
     max_trials: int | None = None,
     max_time: float | str | None = None,
     epochs: int | None = None,
@@ -99,10 +105,22 @@ def search(
             for the other; the model returned is the best in the first, and
             `open_search(...).pareto_front()` tells all that no other dominates.
         limits: Upper bounds, e.g. `{"params": "50k", "macs": "10M", "flash": "128KB"}`;
-            `flash` is the size of the int8 `.tflite` file and is checked on the file itself.
+            `flash` is the size of the int8 `.tflite` file and `ram` that of the arena it
+            runs in. All are kept before training and checked again on the file itself.
             Without `max_time`, two of the first candidates are about the largest networks
             within the limits, which take long on a CPU if there are none.
-        device: Not yet; use `limits`.
+        device: What the network is for: a name that `kerasnas devices` lists, such as
+            `"cortex-m4"`, or an `edge_devices.Device`. What it holds is added to the limits,
+            what it cannot run leaves the space, and its `latency_ms`, `energy_mj` or
+            `npu_cycles` can be limits and objectives.
+        weight_bits: Bits of a weight in the file, 8 or 4; of several, `(8, 4)`, the search
+            decides for each candidate. Those of 4 bits are scored with rounded weights; they
+            take half the flash, run in the kernels of LiteRT and TensorFlow Lite Micro, and
+            on no NPU.
+        max_accuracy_drop: How much less accurate on the validation part than the model its
+            file may be, 0.01 being one point. Where it is more, remedies are tried in order:
+            better calibration, sensitive layers with more bits or in float, training on with
+            rounding. `None` takes the file as it is.
         max_trials: Candidates to train at most; 30 unless there is a `max_time`. More find
             better networks.
         max_time: Time for everything to the last file, in seconds or as `"20m"`, `"2h"`.
@@ -144,10 +162,17 @@ def search(
     ```
     """
     started = time.monotonic()
-    bounds = parse_limits(limits)
+    target = as_device(device)
+    bounds = tightest(parse_limits(limits), {} if target is None else target.limits)
     seconds = parse_duration(max_time)
-    _check(strategy, device, workers, class_weight, max_trials, epochs)
+    _check(strategy, workers, class_weight, max_trials, epochs)
     _check_space(space)
+    if target is not None and isinstance(strategy, keras_tuner.Oracle):
+        check_oracle(strategy, target)
+    bits = tuple(np.atleast_1d(weight_bits).tolist())
+    _check_weight_bits(bits, target)
+    _check_format(target)
+    _check_drop(max_accuracy_drop)
     folder = _writable(Path(directory), project_name)
     earlier = None if overwrite else _earlier(folder)
     if seed is None:
@@ -173,9 +198,19 @@ def search(
         cache_dir=folder,
     )
     hypermodel = _for_data(space, data)
+    if bits != (8,) and not isinstance(hypermodel, SearchSpace):
+        raise ValueError(
+            "Only of described networks is it known which weights can have 4 bits. Received: "
+            f"weight_bits={bits} with a {type(hypermodel).__name__}. Leave it at 8, or "
+            "describe the networks as a `search_spaces.SearchSpace`."
+        )
     if isinstance(hypermodel, SearchSpace):
-        _check_objectives(hypermodel, oracle)
-        _check_reachable(hypermodel, bounds)
+        if bits != (8,):
+            hypermodel = hypermodel.with_weight_bits(*bits)
+        if target is not None:
+            hypermodel = hypermodel.restricted(is_supported(target))
+        _check_objectives(hypermodel, oracle, target)
+        _check_reachable(hypermodel, bounds, target)
         if isinstance(oracle, SearchOracle) and not oracle.start_with:
             # A safe start: if time allows for one look only, it is at no random network.
             oracle.start_with = [hypermodel.default()]
@@ -186,6 +221,9 @@ def search(
         "direction": oracle.objective.direction,
         "objectives": [one.name for one in getattr(oracle, "objectives", [oracle.objective])],
         "limits": bounds,
+        "device": None if target is None else target.name,
+        "device_digest": None if target is None else f"{zlib.crc32(str(target).encode()):08x}",
+        "max_accuracy_drop": max_accuracy_drop,
         "epochs": epochs,
         "class_weight": class_weight,
         "augment": augment,
@@ -207,6 +245,8 @@ def search(
         oracle=oracle,
         data=data,
         limits=bounds,
+        device=target,
+        max_accuracy_drop=max_accuracy_drop,
         budget=Budget(seconds, spent + time.monotonic() - started),
         epochs=epochs,
         recipe={
@@ -244,7 +284,6 @@ def open_search(
 
 def _check(
     strategy: Any,
-    device: Any,
     workers: int,
     class_weight: str | None,
     max_trials: int | None,
@@ -257,11 +296,6 @@ def _check(
                 f"works: {', '.join(map(repr, _STRATEGIES))}, or any `keras_tuner.Oracle`."
             )
         raise _unknown("strategy", strategy, _STRATEGIES)
-    if device is not None:
-        raise ValueError(
-            f"Devices are not supported yet. Received: device={device!r}. Say what the device "
-            'holds with `limits`, e.g. `limits={"flash": "128KB", "macs": "10M"}`.'
-        )
     if workers:
         raise ValueError(
             f"Parallel trials are not supported yet. Received: workers={workers}. Leave it at "
@@ -275,6 +309,37 @@ def _check(
                 f"`{name}` must be a whole number of at least 1, or None for automatic. "
                 f"Received: {name}={number!r}."
             )
+
+
+def _check_weight_bits(bits: tuple[int, ...], device: Device | None) -> None:
+    if not bits or not set(bits) <= {4, 8}:
+        raise ValueError(
+            f"Weights have 8 or 4 bits. Received: weight_bits={bits}. Write 8, 4, or (8, 4) "
+            "to let the search choose."
+        )
+    if device is not None and 4 in bits and (device.npu or device.quantization != "int8"):
+        raise ValueError(
+            "This device has no kernels for weights of 4 bits. Received: "
+            f"weight_bits={bits} with device={device.name!r}. Leave `weight_bits` at 8."
+        )
+
+
+def _check_format(device: Device | None) -> None:
+    if device is not None and device.quantization != "int8":
+        raise ValueError(
+            "Candidates are priced as the int8 files they will become. Received: "
+            f"device={device.name!r} with quantization={device.quantization!r}. Search with "
+            '`dataclasses.replace(device, quantization="int8")`, or without a device, and '
+            "export the winner in another format."
+        )
+
+
+def _check_drop(drop: Any) -> None:
+    if drop is not None and (not isinstance(drop, int | float) or not 0 <= drop < 1):
+        raise ValueError(
+            "`max_accuracy_drop` is a share of all answers, from 0 to 1. Received: "
+            f"max_accuracy_drop={drop!r}. 0.01 is one point; None takes any file."
+        )
 
 
 def _check_space(space: Any) -> None:
@@ -320,7 +385,7 @@ def _oracle(
             f"strategy={type(strategy).__name__}. Give them to the oracle instead."
         )
     if isinstance(strategy, SearchOracle):
-        strategy.limits = {**strategy.limits, **limits}
+        strategy.limits = tightest(strategy.limits, limits)
     elif limits:
         raise ValueError(
             "Only the oracles of this library hold limits. Received: "
@@ -400,21 +465,23 @@ class _BuildFunction(keras_tuner.HyperModel):
         return self.function(hp)
 
 
-def _check_objectives(space: SearchSpace, oracle: keras_tuner.Oracle) -> None:
-    known = space.costs(space.default())
-    for objective in getattr(oracle, "objectives", ()):
-        if objective.name in COSTS and objective.name not in known:
-            raise ValueError(
-                "An objective is a metric of the training or a cost of the space. Received: "
-                f"{objective.name!r}; {type(space).__name__} has the costs "
-                f"{', '.join(map(repr, known))}. Take one of these, or leave it out."
-            )
+def _check_objectives(
+    space: SearchSpace, oracle: keras_tuner.Oracle, device: Device | None
+) -> None:
+    """Refuse a cost that is to be kept or optimised where nothing tells it."""
+    objectives = {one.name for one in getattr(oracle, "objectives", ())}
+    if getattr(oracle, "costs", None) is None:
+        Costs(space, device, (objectives & set(COSTS)) | getattr(oracle, "limits", {}).keys())
 
 
-def _check_reachable(space: SearchSpace, limits: Mapping[str, float]) -> None:
+def _check_reachable(
+    space: SearchSpace, limits: Mapping[str, float], device: Device | None
+) -> None:
+    costs = Costs(space, device)
+    limits = {name: bound for name, bound in limits.items() if name in costs(space.default())}
     if not limits:
         return
-    nearest = smallest(space.hyperparameters(), space.costs, limits)
+    nearest = smallest(space.hyperparameters(), costs, limits)
     if violation(nearest, limits):
         wanted = ", ".join(f"{k} <= {format_cost(k, v)}" for k, v in limits.items())
         found = ", ".join(f"{k} {format_cost(k, nearest[k])}" for k in limits)

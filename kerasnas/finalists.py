@@ -10,19 +10,27 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 import tflite_export
+from edge_devices import flatbuffer
+from edge_devices.device import Device
+from edge_devices.units import format_cost
 from kerasnas.budget import Budget
+from kerasnas.costs import exceeded
 from kerasnas.data import Data
 from kerasnas.examples import Examples
-from kerasnas.limits import format_cost
 from kerasnas.progress import Progress
 from kerasnas.training import Recipe, TimeLimit, Trained, batch_size, full
+from search_spaces.space import WEIGHT_BITS
+from tflite_export.report import Remedy
 from tflite_export.verification import decision
 
 __all__ = ["Final", "Finalist"]
@@ -35,6 +43,7 @@ _LEAST_PATIENCE = 5  # epochs
 # A last training that ends this much under the finalist it repeats has gone wrong: it has
 # even seen the examples it is judged on.
 _TOLERANCE = 0.02
+_TUNING = 60.0  # seconds that must be left for training on with rounding
 _ORDINALS = ("", "first", "second", "third")
 
 
@@ -50,6 +59,9 @@ class Finalist:
         file: The int8 `.tflite`, or `None` where the model does not convert.
         refitted: Whether it learned from the validation part too; `scores` are then those
             from before.
+        remedies: What was tried because the file was too inaccurate.
+        drop: How much less accurate this very file is than this very model on the validation
+            part, as a share; `None` where that cannot be told.
     """
 
     trial: Any
@@ -57,6 +69,8 @@ class Finalist:
     scores: Mapping[str, float]
     file: bytes | None
     refitted: bool = False
+    remedies: tuple[Remedy, ...] = ()
+    drop: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +81,16 @@ class Final:
         space: A `SearchSpace` or any `keras_tuner.HyperModel`.
         data: The data set; its validation part decides.
         objective: KerasTuner's objective.
-        limits: Upper bounds; `flash` is checked on the file itself.
+        limits: Upper bounds, checked on the file itself.
         budget: How much time is left.
         progress: Where to report.
         recipe: Settings of every training.
         load: The model of a trial as the search trained it, compiled.
         epochs: Epochs of each training, or `None` for as many as the data deserve.
         callbacks: Keras callbacks for each training.
+        device: What the network is for; it says in which format. `None` is int8, anywhere.
+        max_accuracy_drop: How much less accurate than its model a file may be before remedies
+            are tried; `None` takes it as it is.
         on_finalist: Called with each finalist when it is trained, so that none is lost when
             what follows is interrupted.
     """
@@ -88,6 +105,8 @@ class Final:
     load: Callable[[Any], keras.Model]
     epochs: int | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
+    device: Device | None = None
+    max_accuracy_drop: float | None = 0.01
     on_finalist: Callable[[Finalist], None] = lambda finalist: None
 
     def choose(self, ranked: Sequence[Any], seconds_per_image: float) -> Finalist | None:
@@ -98,7 +117,7 @@ class Final:
             seconds_per_image: What training on one image once takes.
 
         Returns:
-            The winner; `None` if no candidate's file keeps the `flash` limit.
+            The winner; `None` if no candidate's file keeps the limits.
         """
         entrants = self._entrants(ranked)
         train = self.data.train
@@ -113,14 +132,80 @@ class Final:
         finalists.sort(key=self.rank)
         winner = self._refit(finalists[0], affordable, seconds_per_image)
         ranking = [winner, *finalists] if winner is not None else finalists
-        return next((each for each in ranking if self._keeps_flash(each.file)), None)
+        chosen = next((each for each in ranking if not self._refused(each.file)), None)
+        return chosen if chosen is None else self._mended(chosen)
+
+    def _mended(self, finalist: Finalist) -> Finalist:
+        """A finalist whose file is as accurate as its model, as far as remedies bring it."""
+        limit = self.max_accuracy_drop
+        if limit is None or finalist.drop is None or finalist.drop <= limit:
+            return finalist
+        self.on_finalist(finalist)
+        self.progress.stage("the file is too inaccurate: trying remedies")
+        try:
+            return self._remedied(finalist, limit)
+        except Exception as error:
+            # Whatever goes wrong here, a trained model and its file are there already.
+            self.progress.say(f"the file cannot be mended: {error}")
+            return finalist
+
+    def _remedied(self, finalist: Finalist, limit: float) -> Finalist:
+        train = self.data.train
+        tuning = train.dataset(batch_size(len(train)))
+        part = self.data.validation.stratified_subset(_JUDGED_ON, 0)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.tflite"
+            try:
+                report = tflite_export.export(
+                    finalist.model,
+                    path,
+                    self._format(finalist.trial),
+                    train.stratified_subset(4 * _CALIBRATED_ON, 0).x[:],
+                    validation_data=(part.x[:], part.labels),
+                    num_calibration=_CALIBRATED_ON,
+                    max_accuracy_drop=limit,
+                    fine_tuning_data=tuning if self.budget.left > _TUNING else None,
+                    allow_float=self.device is None or self.device.npu is None,
+                )
+            except tflite_export.AccuracyDropError as error:
+                report = error.report
+                warnings.warn(str(error), stacklevel=2)
+            file = path.read_bytes()
+        remedies = report.remedies
+        for remedy in remedies:
+            self.progress.say(str(remedy))
+        if refused := self._refused(file):
+            self.progress.say(f"the mended file is not taken: {refused}")
+            return dataclasses.replace(finalist, remedies=remedies)
+        accuracy, scores = float(report.accuracy_tflite or 0.0), dict(finalist.scores)
+        if not finalist.refitted:  # else the model has learned what it would be judged on
+            scores[self._quantized_accuracy] = accuracy
+        return dataclasses.replace(
+            finalist,
+            file=file,
+            scores=scores,
+            remedies=remedies,
+            drop=float(report.accuracy_keras or 0.0) - accuracy,
+        )
+
+    @property
+    def _quantization(self) -> str:
+        return "int8" if self.device is None else self.device.quantization
+
+    def _format(self, trial: Any) -> str:
+        narrow = trial.hyperparameters.values.get(WEIGHT_BITS) == 4
+        return "int4" if narrow else self._quantization
+
+    @property
+    def _quantized_accuracy(self) -> str:
+        return f"val_accuracy_{self._quantization}"
 
     def rank(self, finalist: Finalist) -> float:
         """Lower is better: by the int8 accuracy where accuracy counts, else the objective."""
         scores = finalist.scores
         name = self.objective.name
-        if name == "val_accuracy" and "val_accuracy_int8" in scores:
-            name = "val_accuracy_int8"
+        if name == "val_accuracy" and self._quantized_accuracy in scores:
+            name = self._quantized_accuracy
         score = float(scores.get(name, finalist.trial.score))
         return -score if self.objective.direction == "max" else score
 
@@ -145,7 +230,7 @@ class Final:
         self.progress.stage(f"training the best on all examples, {possible} epochs")
         refit = self._train(finalist.trial, possible, everything, None, finalist.model)
         lost_its_file = finalist.file is not None and refit.file is None
-        if lost_its_file or _loss(refit) > _loss(finalist) + _TOLERANCE:
+        if lost_its_file or self._loss(refit) > self._loss(finalist) + _TOLERANCE:
             self.progress.say("training on all examples went worse: the finalist is kept")
             return None
         return dataclasses.replace(refit, refitted=True, scores=finalist.scores)
@@ -177,48 +262,62 @@ class Final:
                 part.dataset(_JUDGED_BATCH), verbose=0, return_dict=True
             ).items()
         }
-        file = self._int8(model)
+        file = self._file(trial, model)
         if file is not None and "val_accuracy" in scores:
             answers = tflite_export.TFLiteModel(file).predict(part.x[:])
             decide = decision(model, answers.shape)
             if decide is not None:
                 right = decide(answers).ravel() == part.labels
-                scores["val_accuracy_int8"] = float(np.mean(right))
-        return Finalist(trial, model, scores, file)
+                scores[self._quantized_accuracy] = float(np.mean(right))
+        drop = None
+        if self._quantized_accuracy in scores:
+            drop = scores["val_accuracy"] - scores[self._quantized_accuracy]
+        return Finalist(trial, model, scores, file, drop=drop)
 
     def _entrants(self, ranked: Sequence[Any]) -> Iterator[Any]:
-        """The trials whose network, as far as it is trained, makes a file within the limit."""
-        if "flash" not in self.limits:
+        """The trials whose network, as far as trained, makes a file within the limits."""
+        if not self.limits and self.device is None:
             yield from ranked
             return
         for trial in ranked:
-            file = self._int8(self.load(trial))
-            if self._keeps_flash(file):
-                yield trial
+            refused = self._refused(self._file(trial, self.load(trial)))
+            if refused:
+                self.progress.say(f"trial {trial.trial_id} is left out: {refused}")
             else:
-                size = "no file" if file is None else format_cost("flash", len(file))
-                self.progress.say(f"trial {trial.trial_id} is left out: {size} as int8")
+                yield trial
 
-    def _keeps_flash(self, file: bytes | None) -> bool:
-        if "flash" not in self.limits:
-            return True
-        return file is not None and len(file) <= self.limits["flash"]
+    def _refused(self, file: bytes | None) -> str:
+        """Why a file may not be returned; empty if it may."""
+        if not self.limits and self.device is None:
+            return ""
+        if file is None:
+            return "it makes no file"
+        if self.device is not None:
+            unsupported = self.device.unsupported(flatbuffer.read(file))
+            if unsupported:
+                return f"{self.device.name} does not run {', '.join(unsupported)}"
+        try:
+            over = exceeded(file, self.limits, self.device)
+        except RuntimeError as error:  # the NPU's compiler does not survive every file
+            return str(error)
+        return ", ".join(
+            f"{name} of the file is {format_cost(name, cost)}" for name, cost in over.items()
+        )
 
-    def _int8(self, model: keras.Model) -> bytes | None:
+    def _loss(self, finalist: Finalist) -> float:
+        scores = finalist.scores
+        for name in (self._quantized_accuracy, "val_accuracy"):
+            if name in scores:
+                return 1 - scores[name]
+        return scores["val_loss"]
+
+    def _file(self, trial: Any, model: keras.Model) -> bytes | None:
         samples = self.data.train.stratified_subset(_CALIBRATED_ON, 0).x[:]
         try:
-            file: bytes = tflite_export.convert(model, "int8", samples)
+            file: bytes = tflite_export.convert(model, self._format(trial), samples)
             return file
         except Exception as error:
             # Only a foreign model can get here, with any error of its own: all operations of
             # our spaces convert. What was trained is not lost for it.
-            self.progress.say(f"no int8 file can be made of this model: {error}")
+            self.progress.say(f"no file can be made of this model: {error}")
             return None
-
-
-def _loss(finalist: Finalist) -> float:
-    scores = finalist.scores
-    for name in ("val_accuracy_int8", "val_accuracy"):
-        if name in scores:
-            return 1 - scores[name]
-    return scores["val_loss"]

@@ -13,12 +13,15 @@ from typing import Any
 import keras
 import keras_tuner
 
+from edge_devices.device import Device
+from edge_devices.units import format_cost
 from kerasnas.budget import Budget
 from kerasnas.data import Data
 from kerasnas.examples import Examples
 from kerasnas.finalists import Final, Finalist
 from kerasnas.journal import Journal
-from kerasnas.limits import format_cost, format_duration
+from kerasnas.limits import format_duration
+from kerasnas.oracles._oracle import SearchOracle
 from kerasnas.progress import Progress
 from kerasnas.result import FILE, JOURNAL, MODEL, SearchResult
 from kerasnas.training import STEP_SECONDS, Recipe, TimeLimit, Trained, batch_size, look
@@ -52,6 +55,8 @@ class Session:
         folder: The search's own folder.
         settings: What was asked for, for the journal.
         budgeted: The bounds that may differ when a search is continued, likewise.
+        device: What the network is for, or `None`.
+        max_accuracy_drop: How much less accurate than its model the file may be.
         overwrite: Whether to start over where the folder holds a search.
         callbacks: Keras callbacks for every training.
         verbose: 0 is silent.
@@ -67,6 +72,8 @@ class Session:
     folder: Path
     settings: Mapping[str, Any]
     budgeted: Mapping[str, Any]
+    device: Device | None = None
+    max_accuracy_drop: float | None = 0.01
     overwrite: bool = False
     callbacks: Sequence[keras.callbacks.Callback] = ()
     verbose: int = 1
@@ -95,6 +102,7 @@ class Session:
             tuner = Tuner(
                 trained,
                 oracle=self.oracle,
+                device=self.device,
                 max_time=self.budget.looking,
                 progress=progress,
                 directory=str(self.folder.parent),
@@ -108,6 +116,8 @@ class Session:
             data=self.data,
             objective=objective,
             limits=self.limits,
+            device=self.device,
+            max_accuracy_drop=self.max_accuracy_drop,
             budget=self.budget,
             progress=progress,
             recipe=self.recipe,
@@ -147,9 +157,9 @@ class Session:
                 return best.model
             if winner is None:
                 raise RuntimeError(
-                    "No candidate that was trained makes an int8 file within the limit. "
+                    "No candidate that was trained makes a file within the limits. "
                     f"Received: limits={dict(self.limits)}, {len(ranked)} trained candidates "
-                    f"in {self.folder}. Raise the `flash` limit, or search longer."
+                    f"in {self.folder}. Raise the limits, or search longer."
                 )
             progress.say(self._summary(winner))
         return winner.model
@@ -247,6 +257,8 @@ class Session:
             partial = self.folder / f".{FILE}"
             partial.write_bytes(winner.file)
             os.replace(partial, self.folder / FILE)
+        else:
+            (self.folder / FILE).unlink(missing_ok=True)
         self._record("finished", answer=self._facts(winner), budgeted=self.budgeted)
 
     def _facts(self, answer: Finalist) -> dict[str, Any]:
@@ -256,10 +268,16 @@ class Session:
             "trial": answer.trial.trial_id,
             "values": values,
             "scores": dict(answer.scores),
-            "costs": self.space.costs(values) if isinstance(self.space, SearchSpace) else {},
+            "costs": self._costs(answer.trial),
             "refitted": answer.refitted,
+            "drop": answer.drop,
+            "remedies": [dataclasses.asdict(remedy) for remedy in answer.remedies],
             "int8_bytes": None if answer.file is None else len(answer.file),
         }
+
+    def _costs(self, trial: Any) -> dict[str, float]:
+        known = isinstance(self.oracle, SearchOracle)
+        return self.oracle.trial_costs(trial) if known else {}
 
     def _record(self, kind: str, **facts: Any) -> None:
         Journal(self.folder / JOURNAL).append({"event": kind, **facts})

@@ -214,7 +214,11 @@ class Trained(keras_tuner.HyperModel):
                     None if validation is None else validation.dataset(_SCORING_BATCH)
                 ),
                 epochs=self.recipe.epochs,
-                callbacks=[_Stopwatch(), *callbacks, *self.recipe.callbacks(validation)],
+                callbacks=[
+                    _Stopwatch(),
+                    *callbacks,
+                    *self.recipe.callbacks(validation),
+                ],
                 verbose=0,
             )
 

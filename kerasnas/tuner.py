@@ -7,20 +7,22 @@ import json
 import statistics
 import time
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
 
+from edge_devices.device import Device
+from edge_devices.units import COSTS
+from kerasnas.costs import Costs, as_device, is_supported, program_of, tightest
 from kerasnas.journal import write_atomically
 from kerasnas.oracles._oracle import SearchOracle
 from kerasnas.progress import Progress
 from kerasnas.result import ARCHITECTURE
 from search_spaces.space import SearchSpace
 
-__all__ = ["Tuner"]
+__all__ = ["Tuner", "check_oracle"]
 
 
 class Tuner(keras_tuner.Tuner):
@@ -40,6 +42,9 @@ class Tuner(keras_tuner.Tuner):
     Args:
         hypermodel: A `SearchSpace`, or any `keras_tuner.HyperModel` or build function.
         oracle: What to try next.
+        device: What the networks are for: the name of a device, or an `edge_devices.Device`.
+            Its flash and RAM become limits of the oracle, its costs can be limits or
+            objectives, and a `SearchSpace` loses the values that it cannot run.
         max_time: Seconds after which no further trial starts, counted from `search()`; a
             trial that would probably end later (by the median so far) does not start
             either. `None` sets no bound. The very first trial of a search always starts.
@@ -48,8 +53,8 @@ class Tuner(keras_tuner.Tuner):
             `overwrite`, `executions_per_trial`, `distribution_strategy`, ...
 
     Raises:
-        ValueError: If the folder holds another search, or a limit is set that cannot be
-            measured on a foreign `HyperModel`.
+        ValueError: If the folder holds another search, if the device is unknown, or if a
+            cost is limited that only other devices have.
 
     Example:
 
@@ -69,10 +74,14 @@ class Tuner(keras_tuner.Tuner):
         hypermodel: Any,
         oracle: keras_tuner.Oracle,
         *,
+        device: str | Device | None = None,
         max_time: float | None = None,
         progress: Progress | None = None,
         **kwargs: Any,
     ) -> None:
+        self.device = as_device(device)
+        if self.device is not None:
+            hypermodel = _for_device(hypermodel, oracle, self.device)
         self.max_time = max_time
         self.progress = progress
         if progress is not None:
@@ -129,9 +138,25 @@ class Tuner(keras_tuner.Tuner):
         super().on_trial_end(trial)
         if self.progress is not None:
             ended = self.oracle.get_trial(trial.trial_id)
-            costs = self.space.costs(ended.hyperparameters.values) if self.space else {}
+            known = isinstance(self.oracle, SearchOracle)
+            costs = self.oracle.trial_costs(ended) if known else {}
             number = sorted(self.oracle.trials).index(trial.trial_id) + 1
             self.progress.trial_ended(number, ended.score, costs, seconds)
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.device is not None:
+            self._check_supported(trial.hyperparameters)
+        return super().run_trial(trial, *args, **kwargs)
+
+    def _check_supported(self, hp: keras_tuner.HyperParameters) -> None:
+        """Fail a trial whose network the device cannot run, before it is trained."""
+        assert self.device is not None
+        model = self.hypermodel if self.space is None else self.space
+        unsupported = self.device.unsupported(program_of(model, hp))
+        if unsupported:
+            raise keras_tuner.errors.FailedTrialError(
+                f"{self.device.name} does not run {', '.join(unsupported)}"
+            )
 
     def load_model(self, trial: Any) -> keras.Model:
         with warnings.catch_warnings():
@@ -164,30 +189,14 @@ class Tuner(keras_tuner.Tuner):
 
     def _give_costs(self, oracle: SearchOracle) -> None:
         if self.space is not None:
-            oracle.costs = oracle.costs or self.space.costs
             oracle.identity = oracle.identity or self.space.identity
-        elif oracle.costs is None and (
-            oracle.limits or "params" in [one.name for one in oracle.objectives]
-        ):
-            unmeasured = sorted(set(oracle.limits) - {"params"})
-            if unmeasured:
-                raise ValueError(
-                    "Of a foreign HyperModel only `params` can be limited so far. Received: "
-                    f"limits on {unmeasured}. Drop them, pass `costs=` to the oracle, or "
-                    "describe the networks as a `search_spaces.SearchSpace`."
-                )
-            oracle.costs, oracle.slow_costs = self._build_and_count, True
-
-    def _build_and_count(self, values: Mapping[str, Any]) -> dict[str, float]:
-        hp = self.oracle.get_space()
-        hp.values = dict(values)
-        model = self.hypermodel.build(hp)
-        if not model.built:
-            raise ValueError(
-                "The parameters of a model can be limited only when its input shape is known. "
-                f"Received: {model}, not built. Give it a `keras.Input`."
-            )
-        return {"params": float(model.count_params())}
+        if oracle.costs is not None:
+            return
+        wanted = {*oracle.limits, *(one.name for one in oracle.objectives)} & set(COSTS)
+        if self.space is not None or wanted:
+            model = self.hypermodel if self.space is None else self.space
+            costs = Costs(model, self.device, wanted, oracle.get_space)
+            oracle.costs, oracle.slow_costs = costs, costs.slow
 
     def _configure_tensorboard_dir(
         self, callbacks: list[Any], trial: Any, execution: int = 0
@@ -195,6 +204,24 @@ class Tuner(keras_tuner.Tuner):
         # KerasTuner imports TensorBoard for every trial, asked for or not.
         if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):
             super()._configure_tensorboard_dir(callbacks, trial, execution)
+
+
+def check_oracle(oracle: keras_tuner.Oracle, device: Device) -> None:
+    """Refuse an oracle that would not keep a device's limits."""
+    if not isinstance(oracle, SearchOracle):
+        raise ValueError(
+            "Only the oracles of this library keep a device's limits. Received: device="
+            f"{device.name!r} with oracle={type(oracle).__name__}. Use "
+            "`kerasnas.GaussianProcess` or `kerasnas.RandomSearch`."
+        )
+
+
+def _for_device(hypermodel: Any, oracle: keras_tuner.Oracle, device: Device) -> Any:
+    check_oracle(oracle, device)
+    oracle.limits = tightest(oracle.limits, device.limits)
+    if isinstance(hypermodel, SearchSpace):
+        return hypermodel.restricted(is_supported(device))
+    return hypermodel
 
 
 class _OutOfTime(Exception):

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import kerasnas
+from tflite_export import read_metadata
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
@@ -78,6 +79,21 @@ def test_an_existing_pipeline_gets_the_oracle_then_the_space(tmp_path, capsys):
     assert "learning_rate" in own[0].values
     assert all(trial.costs["flash"] <= 8 * 1024 for trial in mobile)
     assert "2 trials in" in capsys.readouterr().out
+
+
+def test_a_device_search_ends_in_a_package_that_fits(tmp_path):
+    measured = example("device_search").main(
+        [
+            *("--max-trials", "1", "--epochs", "1", "--max-time", "2m"),
+            *("--output", str(tmp_path)),
+        ]
+    )
+    assert measured.device == "cortex-m4"
+    assert measured.fits
+    assert measured.costs["latency_ms"] <= 5
+    for name in ("model.tflite", "model.h", "model.cc", "example.py", "MODEL_CARD.md"):
+        assert (tmp_path / name).stat().st_size > 0
+    assert read_metadata(tmp_path / "model.tflite")["labels"] == list("0123456789")
 
 
 @pytest.mark.parametrize("given", [False, True])

@@ -1,10 +1,14 @@
 import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
+import kerasnas
 from kerasnas.cli import main
+from tflite_export import TFLiteModel, read_metadata
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +50,6 @@ def test_it_leaves_model_file_and_summary(finished):
 def test_the_accuracy_in_the_summary_is_the_files(finished, dataset):
     output, _ = finished
     summary = json.loads((output / "summary.json").read_text())
-    from tflite_export import TFLiteModel
-
     test = np.load(dataset)
     answers = TFLiteModel(output / "model.tflite").predict(test["x_test"][..., None]).argmax(1)
     assert summary["test_accuracy_int8"] == pytest.approx(np.mean(answers == test["y_test"]))
@@ -60,6 +62,82 @@ def test_the_same_command_again_answers_and_says_so(finished, capsys):
     assert "trial 1/1  val_accuracy" not in printed
     assert "int8" in printed
     assert "wrote model.keras, model.tflite and summary.json" in printed
+    assert "example.py, model.cc, model.h" in printed
+
+
+def test_what_ships_is_beside_the_file(finished, dataset):
+    output, _ = finished
+    told = read_metadata(output / "model.tflite")
+    assert told["labels"] == ["0", "1", "2"]
+    assert (told["input"]["min"], told["input"]["max"]) == ([0.0], [255.0])
+    summary = json.loads((output / "summary.json").read_text())
+    card = (output / "MODEL_CARD.md").read_text()
+    assert f"file of {summary['tflite_bytes']:,} bytes" in card
+    assert f"| int8 file | {summary['test_accuracy_int8']:.2%} |" in card
+    assert "| flash | " in card
+    assert "| at most 64 KB |" in card
+    assert "| `stem/filters` | 16 |" in card
+    assert "| candidates trained | 1 |" in card
+    done = subprocess.run(
+        [sys.executable, "-I", str(output / "example.py")],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    test = np.load(dataset)
+    answers = TFLiteModel(output / "model.tflite").predict(test["x_test"][:1, ..., None])
+    assert done.stdout.split("\t")[0] == str(answers[0].argmax())
+
+
+def test_options_reach_the_search(dataset, tmp_path, monkeypatch, capsys):
+    given = {}
+
+    def search(train_data, **settings):
+        given.update(settings)
+        raise RuntimeError("Enough.")
+
+    monkeypatch.setattr(kerasnas, "search", search)
+    arguments = ["search", "--dataset", dataset, "--output", str(tmp_path)]
+    arguments += ["--objective", "val_accuracy", "--objective", "energy_mj"]
+    arguments += ["--device", "cortex-m7", "--limit", "latency_ms=20ms", "--limit", "ram=9KB"]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == "kerasnas: Enough.\n"
+    assert given["objective"] == ["val_accuracy", "energy_mj"]
+    assert given["device"].name == "cortex-m7"
+    assert given["limits"] == {"latency_ms": 20, "ram": 9 * 1024}
+    assert main(arguments[:5]) == 2
+    assert given["objective"] is given["device"] is None
+    assert main([*arguments[:5], "--objective", "val_loss"]) == 2
+    assert given["objective"] == "val_loss"
+
+
+@pytest.mark.slow
+def test_a_device_and_several_objectives(dataset, tmp_path):
+    arguments = ["search", "--dataset", dataset, "--output", str(tmp_path), "--quiet"]
+    arguments += ["--device", "cortex-m4", "--epochs", "1", "--max-trials", "2"]
+    arguments += ["--objective", "val_accuracy", "--objective", "ram"]
+    assert main([*arguments, "--limit", "latency_ms=20ms", "--limit", "ram=16KB"]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["device"] == "cortex-m4"
+    assert summary["limits"]["ram"] == 16 * 1024
+    assert summary["limits"]["latency_ms"] == 20
+    assert summary["limits"]["flash"] > 64 * 1024  # the device's own
+    settings = kerasnas.open_search(tmp_path).settings
+    assert settings["objectives"] == ["val_accuracy", "ram"]
+    first = (tmp_path / "MODEL_CARD.md").read_text().split("| device |")[1].splitlines()[2]
+    assert first.startswith("| cortex-m4 |")
+
+
+def test_what_a_search_found_is_exported_otherwise(finished):
+    output, _ = finished
+    before = (output / "model.tflite").read_bytes()
+    command = ["export", str(output), "--quantization", "float32", "--package", "--quiet"]
+    assert main(command) == 0
+    exported = output / "exported"
+    assert TFLiteModel(exported / "model.tflite").input.dtype == "float32"
+    assert "| `stem/filters` | 16 |" in (exported / "MODEL_CARD.md").read_text()
+    assert (output / "model.tflite").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -71,7 +149,10 @@ def test_the_same_command_again_answers_and_says_so(finished, capsys):
         (["--space", "mobilnet"], "Did you mean 'mobilenet'"),
         (["--strategy", "bayes"], "Did you mean 'bayesian'"),
         (["--max-time", "soon"], "soon"),
-        (["--device", "cortex-m7"], "not supported yet"),
+        (["--device", "cortex-m99"], "No device is called 'cortex-m99'"),
+        (["--objective", "val_loss", "--objective", "latency_ms"], "no device is given"),
+        (["--limit", "energy_mj=1mJ"], "no device is given"),
+        (["--device", "cortex-m4", "--limit", "ram=1B"], "No network of this space"),
         (["--limit", "params=10"], "No network of this space meets the limits"),
     ],
 )
@@ -88,5 +169,13 @@ def test_the_help_names_every_option(capsys):
     with pytest.raises(SystemExit):
         main(["search", "--help"])
     text = capsys.readouterr().out
-    for option in ("--dataset", "--limit", "--max-time", "--seed", "--output", "--overwrite"):
+    for option in (
+        "--dataset",
+        "--limit",
+        "--max-time",
+        "--seed",
+        "--output",
+        "--overwrite",
+        "--device",
+    ):
         assert option in text

@@ -122,3 +122,60 @@ def test_files_over_the_limit_are_passed_over(final):
 def test_nothing_fits_is_no_winner(final):
     chooser = final(losses=[1.0] * 9, limits={"flash": 10})
     assert chooser.choose([trial(0, 0.0)], 0.0) is None
+
+
+class TestAFileThatIsTooInaccurate:
+    @pytest.fixture
+    def mend(self, final, monkeypatch):
+        """Mend a finalist whose file loses 10 points, with an export that is played."""
+
+        def mend(size=500, fails=False, drop=0.1, **kwargs):
+            exported = []
+
+            def export(model, path, quantization, calibration, **options):
+                exported.append((quantization, options))
+                path.write_bytes(bytes(size))
+                report = types.SimpleNamespace(remedies=("calibration: 80 -> 89",))
+                report.accuracy_keras, report.accuracy_tflite = 0.9, 0.89
+                if fails:
+                    error = RuntimeError("too inaccurate")
+                    error.report = report
+                    raise error
+                return report
+
+            monkeypatch.setattr(
+                "kerasnas.finalists.tflite_export.export", export, raising=False
+            )
+            monkeypatch.setattr(
+                "kerasnas.finalists.tflite_export.AccuracyDropError",
+                RuntimeError,
+                raising=False,
+            )
+            scores = {"val_accuracy": 0.9, "val_accuracy_int8": 0.9 - drop}
+            finalist = Finalist(trial(0, 0.9), Model(0.0), scores, bytes(1000), drop=drop)
+            return final("val_accuracy", **kwargs)._mended(finalist), exported
+
+        return mend
+
+    def test_is_mended_on_the_validation_part(self, mend):
+        mended, [(quantization, options)] = mend()
+        assert quantization == "int8"
+        assert options["max_accuracy_drop"] == 0.01
+        assert len(options["validation_data"][1]) == 6
+        assert (len(mended.file), mended.scores["val_accuracy_int8"]) == (500, 0.89)
+        assert mended.remedies == ("calibration: 80 -> 89",)
+
+    def test_is_left_alone_within_the_allowed_drop(self, mend):
+        assert mend(drop=0.005)[1] == []
+        assert mend(max_accuracy_drop=None)[1] == []
+
+    def test_keeps_the_limits_or_stays_as_it_was(self, mend):
+        mended, _ = mend(size=5000, limits={"flash": 2000})
+        assert len(mended.file) == 1000
+        assert mended.remedies
+
+    def test_is_the_best_there_is_where_nothing_helps(self, mend):
+        with pytest.warns(UserWarning, match="too inaccurate"):
+            mended, _ = mend(fails=True)
+        assert len(mended.file) == 500
+        assert mended.drop == pytest.approx(0.01)

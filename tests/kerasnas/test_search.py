@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import kerasnas
+from edge_devices.device import Device
 from kerasnas.journal import Journal
 from search_spaces import blocks
 from search_spaces.space import SearchSpace
@@ -116,7 +117,7 @@ class TestTheResult:
         assert scores == sorted(scores, reverse=True)
         assert result.winner["trial"] in {trial.trial_id for trial in result.trials}
         assert result.settings["class_names"] == ["dark", "grey", "light"]
-        assert all(set(t.costs) == {"params", "macs", "flash"} for t in result.trials)
+        assert all(set(t.costs) == {"params", "macs", "flash", "ram"} for t in result.trials)
         best = result.best_model()
         for one, other in zip(best.get_weights(), model.get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
@@ -344,9 +345,26 @@ BAD = {
     "limit": ({"limits": {"flahs": "64KB"}}, "flash"),
     "unit": ({"limits": {"flash": "64ms"}}, "64ms"),
     "duration": ({"max_time": "5 parsecs"}, "parsecs"),
-    "device": ({"device": "cortex-m7"}, "not supported yet.*limits"),
+    "device": ({"device": "cortex-m77"}, "Did you mean 'cortex-m7'"),
+    "device type": ({"device": 3}, "device=3 of type int"),
+    "cost of no device": ({"limits": {"latency_ms": 5}}, "latency_ms, where no device"),
+    "too small": ({"limits": {"flash": "1KB"}}, "smallest that was found has flash"),
+    "weight bits": ({"weight_bits": (8, 2)}, r"8 or 4 bits\. Received: weight_bits"),
+    "bits type": ({"weight_bits": 8.5}, "8 or 4 bits"),
+    "drop": ({"max_accuracy_drop": 5}, "share of all answers, from 0 to 1"),
+    "format": (
+        {"device": Device("wide", quantization="int16x8")},
+        "priced as the int8 files",
+    ),
+    "bits of an npu": (
+        {"device": "ethos-u55-128", "weight_bits": 4},
+        "no kernels for weights of 4 bits",
+    ),
     "workers": ({"workers": 2}, "not supported yet"),
-    "objectives": ({"objective": ["val_accuracy", "latency_ms"]}, "has the costs 'params'"),
+    "objectives": (
+        {"objective": ["val_accuracy", "latency_ms"]},
+        "latency_ms, where no device",
+    ),
     "cost first": ({"objective": ["flash", "val_loss"]}, "first objective must be a metric"),
     "repeated": (
         {"objective": ["val_loss", "val_loss"]},

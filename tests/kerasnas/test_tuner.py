@@ -58,7 +58,7 @@ def test_a_described_space_is_known_without_building(make):
 
 def test_the_oracle_learns_costs_and_equality_from_the_space(make):
     tuner = make()
-    assert set(tuner.oracle.costs({"filters": 4})) == {"params", "macs", "flash"}
+    assert set(tuner.oracle.costs({"filters": 4})) == {"params", "macs", "flash", "ram"}
     assert tuner.oracle.identity({"filters": 4}) != tuner.oracle.identity({"filters": 2})
 
 
@@ -136,9 +136,21 @@ def test_few_foreign_models_are_built_and_none_again_after_reopening(tmp_path):
     assert len(again) <= 1  # KerasTuner builds one model to learn the space
 
 
-def test_what_cannot_be_measured_on_a_foreign_model_is_no_limit(make):
-    with pytest.raises(ValueError, match=r"only `params`.*Received: limits on \['flash'\]"):
-        make(kerasnas.Tuner, build, limits={"flash": "1KB"})
+def test_a_foreign_model_is_measured_as_a_file_would_be(make):
+    class Counted(kerasnas.Tuner):
+        def run_trial(self, trial, *args, **kwargs):
+            return float(trial.hyperparameters.values["units"])
+
+    tuner = make(Counted, build, limits={"flash": "1MB", "ram": "1MB"})
+    tuner.search()
+    assert {v["units"] for v in values(tuner)} == {1, 2, 4, 8}
+    first, *_ = tuner.oracle.trials.values()
+    assert set(tuner.oracle.trial_costs(first)) == {"params", "macs", "flash", "ram"}
+
+
+def test_what_no_device_tells_is_no_limit(make):
+    with pytest.raises(ValueError, match="latency_ms, where no device is given"):
+        make(kerasnas.Tuner, build, limits={"latency_ms": "1ms"})
 
 
 def test_tensorboard_is_loaded_only_when_asked_for(make, monkeypatch):

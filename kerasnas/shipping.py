@@ -1,0 +1,215 @@
+"""From a trained model and its file to the package that ships, with what is known of both."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+import tflite_export
+from edge_devices.device import Device, devices
+from edge_devices.units import format_cost
+from kerasnas.examples import Examples
+from kerasnas.limits import format_duration
+from kerasnas.result import SearchResult
+from tflite_export.interpreter import TFLiteModel
+from tflite_export.packaging import Package, package
+from tflite_export.remedies import AccuracyDropError
+from tflite_export.report import Report
+
+__all__ = ["BATCH", "VERIFIED", "Shipment", "export"]
+
+VERIFIED = 10_000
+"""Test examples at most."""
+
+BATCH = 256
+"""Examples that are run at once."""
+
+_CALIBRATION = 4_096  # examples of which the export draws its calibration sample
+_LOOKED_AT = 2_000  # examples from which the range of the inputs is told
+
+
+def export(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    quantization: str,
+    train: Examples | None,
+    test: Examples | None,
+    *,
+    device: Device | None = None,
+    points: float | None = 1.0,
+    seed: int = 0,
+) -> tuple[Report, AccuracyDropError | None]:
+    """Export a model, and keep the file even if it is less accurate than it may be.
+
+    Args:
+        model: The Keras model.
+        path: The file to write.
+        quantization: As in `tflite_export.export`.
+        train: What to calibrate on, to choose remedies on and to train on where quantizing
+            costs too much.
+        test: What the file is judged on in the end.
+        device: What it is for: an NPU has no floats, so no layer may be left in them.
+        points: Percent points of accuracy that quantization may cost; `None` takes the file as
+            it is.
+        seed: Seeds the draw of the calibration sample.
+
+    Returns:
+        What is known of the file, and the error that says it is not accurate enough.
+    """
+    optional: dict[str, Any] = {}
+    if train is not None:
+        # Of every class, because files and folders are often sorted by class.
+        some = train.stratified_subset(_CALIBRATION, seed)
+        optional["calibration"] = some.dataset(BATCH)
+        # What is tried on a file is chosen on these, so that the test part only judges it.
+        optional["validation_data"] = optional["calibration"]
+        if model.compiled:
+            optional["fine_tuning_data"] = train.dataset(BATCH)
+    failure = None
+    try:
+        report = tflite_export.export(
+            model,
+            path,
+            quantization,
+            max_accuracy_drop=None if points is None else points / 100,
+            allow_float=device is None or device.npu is None,
+            seed=seed,
+            **optional,
+        )
+    except AccuracyDropError as error:
+        report, failure = error.report, error
+    if test is not None:
+        judged = tflite_export.verify(
+            model, path, test.dataset(BATCH), quantization=quantization
+        )
+        report = dataclasses.replace(
+            judged,
+            remedies=report.remedies,
+            mixed=report.mixed,
+            max_accuracy_drop=report.max_accuracy_drop,
+        )
+    return report, failure
+
+
+@dataclasses.dataclass(frozen=True)
+class Shipment:
+    """A classifier of images that is to be packaged, and where it comes from.
+
+    Args:
+        model: The Keras model.
+        report: What the export found.
+        dataset: Name of the data set.
+        class_names: Names of the classes, or `None`.
+        train: Examples it was made from.
+        test: Examples it was judged on.
+        result: The search that found it, or `None`.
+        limits: Upper bounds that were asked for, in base units.
+        device: What it is for, or `None`.
+        seconds: How long finding it took, or `None`.
+        versions: Versions of the software.
+    """
+
+    model: keras.Model
+    report: Report
+    dataset: str
+    class_names: Sequence[str] | None
+    train: Examples
+    test: Examples
+    result: SearchResult | None = None
+    limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    device: Device | None = None
+    seconds: float | None = None
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def package(self, folder: str | os.PathLike[str], content: bytes) -> Package:
+        """Write the package; see `tflite_export.package`."""
+        labels = self._labels()
+        least, largest = self._range()
+        return package(
+            folder,
+            content,
+            self.report,
+            labels=labels,
+            input=self._input(least, largest),
+            output="One score for each class; the largest is the answer.",
+            value_range=(least, largest),
+            description=f"Classifies examples such as those of {self.dataset}.",
+            sample=self.test.x[0],
+            limits=self.limits,
+            devices=_first(self.device),
+            data=self._data(),
+            confusion=self._confusion(content),
+            search=self._search(),
+            versions=self.versions,
+        )
+
+    def _labels(self) -> list[str] | None:
+        """Names of the classes, or their numbers; `None` unless each has an output."""
+        classes = self.report.output.shape[-1]
+        names = self.class_names or [str(index) for index in range(classes)]
+        return list(names) if len(names) == classes > 1 else None
+
+    def _range(self) -> tuple[float, float]:
+        if self.train.x.dtype == np.uint8:
+            return 0.0, 255.0
+        some = self.train.stratified_subset(_LOOKED_AT, 0).x[:]
+        return float(some.min()), float(some.max())
+
+    def _input(self, least: float, largest: float) -> str:
+        height, width, channels = self.train.x.shape[1:]
+        plural = "s" * (channels > 1)
+        return (
+            f"An image of {height}x{width} pixels and {channels} channel{plural}, with "
+            f"values from {least:g} to {largest:g} as they are: the model normalises them."
+        )
+
+    def _data(self) -> dict[str, Any]:
+        labels = self._labels()
+        first = int(self.test.labels[0])
+        facts: dict[str, Any] = {
+            "data set": self.dataset,
+            "examples to train and choose on": f"{len(self.train):,}",
+            "examples to judge on, never used before": f"{len(self.test):,}",
+            "inputs": f"{self.train.x.shape[1:]}, {self.train.x.dtype}",
+        }
+        if labels:
+            facts["`example.npy`"] = f"the first test example, of class {labels[first]}"
+        return facts
+
+    def _confusion(self, content: bytes) -> list[list[int]] | None:
+        classes = self.report.output.shape[-1]
+        if len(self.report.output.shape) != 2 or classes < 2:
+            return None
+        answers = TFLiteModel(content).predict(self.test.x[:]).argmax(axis=1)
+        counts = np.zeros((classes, classes), int)
+        np.add.at(counts, (self.test.labels, answers), 1)
+        return [[int(count) for count in row] for row in counts]
+
+    def _search(self) -> dict[str, Any] | None:
+        if self.result is None:
+            return None
+        settings, answer = self.result.settings, self.result.answer or {}
+        limits = settings.get("limits") or {}
+        return {
+            "method": settings.get("strategy"),
+            "space": str(settings.get("space", "")).partition(":")[0],
+            "optimised": ", ".join(settings.get("objectives") or [self.result.objective[0]]),
+            "device": "" if self.device is None else self.device.name,
+            "limits": ", ".join(f"{k} {format_cost(k, v)}" for k, v in limits.items()),
+            "candidates trained": len(self.result.leaderboard()),
+            "time": "" if self.seconds is None else format_duration(self.seconds),
+            "seed": settings.get("seed"),
+            "trained on the validation part too": "yes" if answer.get("refitted") else "no",
+            "decisions": answer.get("values") or {},
+        }
+
+
+def _first(device: Device | None) -> list[Device]:
+    """All devices, the one that matters first."""
+    others = [each for each in devices() if device is None or each.name != device.name]
+    return others if device is None else [device, *others]
