@@ -54,7 +54,7 @@ class RoundedWeights(keras.callbacks.Callback):
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         for layer in self.model.layers:
             if isinstance(layer, _NARROW):
-                full = np.array(layer.kernel)
+                full = np.array(keras.ops.convert_to_numpy(layer.kernel))
                 per_channel = isinstance(layer, keras.layers.Conv2D)
                 layer.kernel.assign(rounded(full, self.bits, per_channel=per_channel))
                 self._full.append((layer.kernel, full))

@@ -106,6 +106,7 @@ def _judged_on(facts: Mapping[str, Any]) -> str:
     """On what the accuracy was measured, and thereby what it is worth."""
     kind = {
         "validation_data": "examples that it was given to be judged on",
+        "test data": "examples of test data",
         "calibration": "examples, those it was calibrated on",
         "random inputs": "random inputs, which say little about real ones",
     }.get(facts["verified_on"], str(facts["verified_on"]))

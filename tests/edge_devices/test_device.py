@@ -11,6 +11,7 @@ import edge_devices
 from benchmarks.latency_networks import program
 from edge_devices import Device, OperatorTable, Power, device
 from edge_devices.latency import CycleModel
+from edge_devices.memory import memory
 from edge_devices.program import Operator, Program, Tensor
 
 
@@ -52,7 +53,12 @@ class TestOwnDevices:
 
     def test_a_core_and_a_clock_give_the_time(self):
         expected = CycleModel("cortex-m4", 80e6).milliseconds(program("ds-cnn"))
-        assert make().costs(program("ds-cnn")) == {"latency_ms": expected}
+        assert make().costs(program("ds-cnn"))["latency_ms"] == expected
+
+    def test_ram_counts_the_scratch_memory_of_its_kernels(self):
+        portable = memory(program("ds-cnn")).total
+        assert make().costs(program("ds-cnn"))["ram"] > portable
+        assert "ram" not in edge_devices.find("ethos-u55-128").costs(program("ds-cnn"))
 
     def test_a_power_gives_the_energy(self):
         costs = make(power=Power(50)).costs(program("ds-cnn"))

@@ -180,6 +180,7 @@ elif sys.argv[1] == "killed":
     os.kill(os.getpid(), 9)
 elif sys.argv[1] == "interrupted":
     import signal, threading
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # may be ignored by a parent
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     try:
         isolation.call(time.sleep, 60)

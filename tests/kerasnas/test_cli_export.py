@@ -44,7 +44,7 @@ def test_a_model_is_exported_beside_itself_and_verified(model, dataset, capsys):
     assert main(["export", model, "--dataset", dataset]) == 0
     path = model.replace(".keras", ".tflite")
     printed = capsys.readouterr().out
-    assert "validation_data (21)" in printed
+    assert "test data (21)" in printed
     assert "accuracy     100.00% (Keras 100.00%)" in printed
     assert TFLiteModel(path).input.dtype == "int8"
 

@@ -118,10 +118,10 @@ def test_exactly_the_files_operators_are_registered(content):
 
 
 def test_the_arena_is_what_the_planner_needs_and_a_margin(content):
-    least = memory(read(content)).total
-    unfolded = 2 * 80  # 16 bits a value of the depthwise layer's 3x3x8 window, rounded up
-    assert 0 <= c_array(content).arena - (least * 1.1 + unfolded) < 16
-    assert c_array(content, margin=0.5).arena > 1.5 * least
+    least = memory(read(content), kernels="cmsis_nn").total
+    assert least > memory(read(content)).total
+    assert 0 <= c_array(content).arena - least * 1.1 < 16
+    assert c_array(content, margin=0.5).arena >= 1.5 * least
     assert c_array(content).arena % 16 == 0
 
 
