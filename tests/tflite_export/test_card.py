@@ -130,3 +130,11 @@ def test_remedies_are_told_and_what_they_were_chosen_on():
 
 def test_it_takes_what_json_gave_back():
     assert model_card(json.loads(json.dumps(REPORT))) == model_card(REPORT)
+
+
+def test_remedies_chosen_on_other_examples_flatter_nothing():
+    remedy = Remedy("calibration", "more inputs", 31_000, 0.9, 0.97, 2.0, True)
+    judged = {**REPORT, "verified_on": "test data", "remedies": (remedy,)}
+    card = model_card({**judged, "max_accuracy_drop": None})
+    assert f"- {remedy}" in card
+    assert "flattered" not in card

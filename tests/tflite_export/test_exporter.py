@@ -57,6 +57,24 @@ def by_hand(path, x):
     return np.array(outputs)
 
 
+def test_a_file_that_exists_is_verified_without_being_made_again(reports, model, x, labels):
+    made = reports["int8"]
+    before = os.path.getmtime(made.path)
+    report = tflite_export.verify(model, made.path, (x, labels))
+    assert report.verified_on == "test data"
+    assert os.path.getmtime(made.path) == before
+    same = ("accuracy_keras", "accuracy_tflite", "agreement", "bytes", "operators", "input")
+    assert [getattr(report, name) for name in same] == [getattr(made, name) for name in same]
+
+
+@pytest.mark.parametrize("drop", ["1%", 5, -0.1])
+def test_an_accuracy_drop_is_a_share(model, x, tmp_path, drop):
+    with pytest.raises(ValueError, match="share of all answers"):
+        tflite_export.export(
+            model, tmp_path / "m.tflite", calibration=x, max_accuracy_drop=drop
+        )
+
+
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_the_report_says_what_a_bare_interpreter_finds(
     reports, quantization, model, x, labels
