@@ -37,18 +37,21 @@ def test_what_is_beyond_the_reference_adds_nothing():
     assert hypervolume(np.array(beyond), np.ones(2)) == 0
 
 
-def test_the_area_is_the_share_of_points_that_are_dominated():
+@pytest.mark.parametrize("objectives", [1, 2, 3, 4])
+def test_the_volume_is_the_share_of_points_that_are_dominated(objectives):
     rng = np.random.default_rng(0)
-    losses, points = rng.uniform(0.2, 1, (15, 2)), rng.uniform(0, 1, (40_000, 2))
+    losses = rng.uniform(0.2, 1, (15, objectives))
+    points = rng.uniform(0, 1, (40_000, objectives))
     share = (losses[None] <= points[:, None]).all(axis=2).any(axis=1).mean()
-    assert hypervolume(losses, np.ones(2)) == pytest.approx(share, abs=0.01)
+    assert hypervolume(losses, np.ones(objectives)) == pytest.approx(share, abs=0.01)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_area_is_pymoos(seed):
+@pytest.mark.parametrize("reference", [[0.7, 1.1], [0.7, 1.1, 0.9], [1.0, 0.5, 1.2, 0.8]])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_volume_is_pymoos(seed, reference):
     hv = pytest.importorskip("pymoo.indicators.hv")
-    losses = np.random.default_rng(seed).normal(size=(30, 2))
-    reference = np.array([0.7, 1.1])
+    reference = np.array(reference)
+    losses = np.random.default_rng(seed).normal(size=(30, len(reference)))
     assert hypervolume(losses, reference) == pytest.approx(hv.HV(reference)(losses))
 
 
