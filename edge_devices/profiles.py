@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from edge_devices.device import Device
 from edge_devices.energy import POWERS
+from edge_devices.tflm import OPERATORS
 
 __all__ = ["PROFILES"]
 
@@ -64,6 +65,7 @@ _HARD_SWISH = (
     "TensorFlow Lite Micro's kernels; HARD_SWISH takes 53 cycles a value: AmbiqAI, helia-rt, "
     "docs/reference/benchmarks/index.md, column LiteRT, https://github.com/AmbiqAI/helia-rt"
 )
+_RESOLVER = "micro_mutable_op_resolver.h, https://github.com/tensorflow/tflite-micro"
 _FITTED = (
     "fitted by benchmarks/latency_fit.py to edge_devices/latency_points.csv, which has the "
     "source of each timing"
@@ -94,11 +96,13 @@ def _micro(
         clock_hz=clock_hz,
         board=board,
         activations=_INT8,
+        operators=sorted(OPERATORS),
         power=POWERS.get(board),
         sources={
             "flash, ram": _HALF + source,
             "core, clock": source,
             "activations": _HARD_SWISH,
+            "operators": _RESOLVER,
             "latency": _FITTED,
             "energy": POWERS[board].source if board in POWERS else power,
         },

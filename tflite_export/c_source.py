@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from edge_devices.flatbuffer import read
 from edge_devices.memory import memory
 from edge_devices.program import Operator, Program
+from edge_devices.tflm import OPERATORS
 
 __all__ = ["CArray", "c_array", "resolver_methods"]
 
@@ -16,24 +17,6 @@ _ARENA_MARGIN = 0.1
 _ALIGNMENT = 16
 _BYTES_A_LINE = 12
 
-# Operators of micro_mutable_op_resolver.h of TensorFlow Lite Micro, as the schema calls them.
-# TensorFlow Lite has about 100 more; its microcontroller runtime has no kernel for those.
-_KNOWN = frozenset(
-    """
-    ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL
-    BATCH_TO_SPACE_ND BROADCAST_ARGS BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION CONV_2D
-    COS CUMSUM DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV DYNAMIC_UPDATE_SLICE ELU
-    EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED
-    GATHER GATHER_ND GREATER GREATER_EQUAL HARD_SWISH IF L2_NORMALIZATION L2_POOL_2D
-    LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOGISTIC LOG_SOFTMAX
-    MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL PACK PAD PADV2 PRELU
-    QUANTIZE READ_VARIABLE REDUCE_ALL REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE
-    RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT SELECT_V2 SHAPE SIN SLICE
-    SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE
-    SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV
-    UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE ZEROS_LIKE
-    """.split()
-)
 _SPELT_OTHERWISE = {
     "BATCH_MATMUL": "BatchMatMul",
     "CUMSUM": "CumSum",
@@ -114,7 +97,7 @@ def resolver_methods(program: Program) -> tuple[str, ...]:
         ValueError: If the runtime has no kernel for an operator, or none for weights of
             8 or 16 bits with floating-point activations.
     """
-    missing = sorted({operator.op for operator in program.operators} - _KNOWN)
+    missing = sorted({operator.op for operator in program.operators} - OPERATORS)
     if missing:
         raise ValueError(
             "TensorFlow Lite Micro has no kernel for some operators. Received: "

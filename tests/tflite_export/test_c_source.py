@@ -11,6 +11,7 @@ from edge_devices import tflm
 from edge_devices.flatbuffer import read
 from edge_devices.memory import memory
 from edge_devices.program import Operator, Program, Tensor
+from edge_devices.tflm import OPERATORS
 from tflite_export import c_source as module
 from tflite_export.c_source import c_array, resolver_methods
 
@@ -59,7 +60,7 @@ int main(int, char** argv) {
 
 
 def methods():
-    return sorted(module._method(op) for op in module._KNOWN)
+    return sorted(module._method(op) for op in OPERATORS)
 
 
 @pytest.mark.parametrize("name", ["model", "sweet_tooth"])
@@ -132,7 +133,7 @@ def test_the_operators_are_those_the_runtime_has():
         symbols = set(re.findall(rb"Register_([A-Z0-9_]+)E", file.read()))
     registered = {symbol.decode() for symbol in symbols}
     builtin = {name for name, code in vars(schema.BuiltinOperator).items() if code != 32}
-    assert module._KNOWN == registered & builtin
+    assert OPERATORS == registered & builtin
 
 
 @pytest.mark.parametrize(
