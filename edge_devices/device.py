@@ -20,7 +20,7 @@ from typing import Any
 from edge_devices.energy import Power, energy_mj
 from edge_devices.latency import CycleModel, LatencyModel
 from edge_devices.memory import memory
-from edge_devices.npu import ACCELERATORS
+from edge_devices.npu import ACCELERATORS, NpuCost
 from edge_devices.operator_table import OperatorTable, Rows
 from edge_devices.program import Operator, Program
 from edge_devices.spelling import did_you_mean
@@ -221,6 +221,24 @@ class Device:
             found["latency_ms"] = latency
             if self.power is not None:
                 found["energy_mj"] = energy_mj(latency, self.power.milliwatts)
+        return found
+
+    def npu_costs(self, compiled: NpuCost) -> dict[str, float]:
+        """What a file costs on the NPU: `"npu_cycles"`, `"latency_ms"` and `"energy_mj"`.
+
+        Args:
+            compiled: What the NPU's compiler says of the file. Its time is for the clock that
+                the compiler assumes; here it is for the device's own.
+
+        Returns:
+            Costs by name; neither time nor energy if operators are left to the processor.
+        """
+        found: dict[str, float] = {"npu_cycles": float(compiled.cycles)}
+        if compiled.cpu_operators:
+            return found
+        found["latency_ms"] = 1e3 * compiled.cycles / (self.clock_hz or compiled.clock_hz)
+        if self.power is not None:
+            found["energy_mj"] = energy_mj(found["latency_ms"], self.power.milliwatts)
         return found
 
     def unsupported(self, program: Program) -> list[str]:

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from edge_devices import flatbuffer, host, isolation, npu, tflm
 from edge_devices.device import HOST, Device, find
-from edge_devices.energy import energy_mj
 from edge_devices.memory import Memory, memory
 from edge_devices.program import Operator, Program
 from edge_devices.source import Source, content_of
@@ -242,7 +241,7 @@ def measure(
             if compiled is None and importlib.util.find_spec("ethosu") is not None:
                 unsupported.append(f"the file as a whole, by the compiler of {chosen.npu},")
         if compiled is not None:
-            costs |= _npu_costs(compiled, chosen)
+            costs |= chosen.npu_costs(compiled)
             # The compiler knows better than the rules that stand for it.
             unsupported = [what for what in unsupported if not what.endswith("on the NPU")]
             unsupported += compiled.cpu_operators
@@ -275,15 +274,6 @@ def _device(device: str | Device | None) -> Device | None:
             f'({type(device).__name__}). Write, for example, device="cortex-m7".'
         )
     return device
-
-
-def _npu_costs(compiled: npu.NpuCost, device: Device) -> dict[str, float]:
-    costs: dict[str, float] = {"npu_cycles": compiled.cycles}
-    if not compiled.cpu_operators:
-        costs["latency_ms"] = 1000 * compiled.cycles / (device.clock_hz or compiled.clock_hz)
-        if device.power is not None:
-            costs["energy_mj"] = energy_mj(costs["latency_ms"], device.power.milliwatts)
-    return costs
 
 
 def _attempt(notes: list[str], function: Any, *args: Any, **settings: Any) -> Any:

@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 _ON_PAPER = {"params", "macs", "flash", "ram"}
-_COMPILED = {"npu_cycles", "latency_ms"}  # of the NPU's compiler
 # Any program will do to learn which costs a device has.
 _SMALLEST = Program(
     (Tensor((1, 1)), Tensor((1, 1))),
@@ -53,8 +52,10 @@ class Costs:
     Parameters, multiply-accumulates, flash and RAM follow from a candidate's description, and
     so do a microcontroller's milliseconds and millijoules. What an NPU's compiler or this
     host says needs a file of the network, which is made of random weights; that takes some
-    ten milliseconds to a second and is done only where it is asked for. The networks of a
-    foreign `HyperModel` are built and read, or converted if they cannot be read.
+    ten milliseconds to a second and is done only where it is asked for. Milliseconds of this
+    host are ratios to a reference model times its time, which is taken once a process, so
+    that a search continued in another one may be off from the first by a tenth or more. The
+    networks of a foreign `HyperModel` are built and read, or converted if they cannot be.
 
     Args:
         space: A `SearchSpace`, or any `keras_tuner.HyperModel`.
@@ -207,7 +208,7 @@ def program_of(space: keras_tuner.HyperModel, hp: keras_tuner.HyperParameters) -
 def _modelled(device: Device | None) -> set[str]:
     """The costs of which a device has a model."""
     known = set() if device is None else set(device.costs(_SMALLEST))
-    return known if device is None or device.npu is None else known - _COMPILED
+    return known if device is None or device.npu is None else known - _compiled_names(device)
 
 
 def _measurement(
@@ -216,8 +217,8 @@ def _measurement(
     """What measures costs of a program or of a file that no model of the device tells."""
     if not names:
         return None
-    if device is not None and device.npu is not None and names <= _COMPILED:
-        return functools.partial(_compiled, device.npu, device.clock_hz)
+    if device is not None and device.npu is not None and names <= _compiled_names(device):
+        return functools.partial(_compiled, device)
     if device is not None and device.name == HOST and names <= {"latency_ms"}:
         return _on_this_host
     where = "no device is given" if device is None else f"device={device.name!r} has none"
@@ -228,16 +229,19 @@ def _measurement(
     )
 
 
-def _compiled(npu: str, clock_hz: float | None, network: Program | bytes) -> dict[str, float]:
-    from edge_devices.npu import npu as compile_for
+def _compiled(device: Device, network: Program | bytes) -> dict[str, float]:
+    from edge_devices.npu import npu
 
+    assert device.npu is not None
     try:
-        cost = compile_for(_content(network), npu)
+        return device.npu_costs(npu(_content(network), device.npu))
     except (Crash, TimeoutError, ValueError):
         # What the compiler refuses, or does not survive, has no place on the NPU.
-        return {"npu_cycles": math.inf, "latency_ms": math.inf}
-    seconds = cost.latency_ms / 1e3 if clock_hz is None else cost.cycles / clock_hz
-    return {"npu_cycles": float(cost.cycles), "latency_ms": seconds * 1e3}
+        return dict.fromkeys(_compiled_names(device), math.inf)
+
+
+def _compiled_names(device: Device) -> set[str]:
+    return {"npu_cycles", "latency_ms"} | ({"energy_mj"} if device.power else set())
 
 
 def _on_this_host(network: Program | bytes) -> dict[str, float]:

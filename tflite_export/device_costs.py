@@ -69,7 +69,7 @@ def _row(
     if "energy_mj" in modelled:
         energy = format_cost("energy_mj", modelled["energy_mj"])
     if device.npu is not None and not remarks:
-        latency, reason = _compiled(content, device.npu, device.clock_hz)
+        latency, reason = _compiled(content, device.npu, device)
         remarks = [reason] if reason else []
     return {
         "device": device.name,
@@ -100,7 +100,7 @@ def _error(device: Device) -> str:
     return "" if error is None else f" ({error[0]:.0%} off)"
 
 
-def _compiled(content: bytes, accelerator: str, clock_hz: float | None) -> tuple[str, str]:
+def _compiled(content: bytes, accelerator: str, device: Device) -> tuple[str, str]:
     """The time on an NPU by its compiler, or why it cannot be told."""
     try:
         cost = npu.npu(content, accelerator, cpu_operators=True)
@@ -108,7 +108,7 @@ def _compiled(content: bytes, accelerator: str, clock_hz: float | None) -> tuple
         return "", "time by its compiler, `ethos-u-vela`, which is not installed"
     except (ValueError, Crash, TimeoutError) as error:
         return "", str(error).split(". ")[0]
-    remark = "operators left to the CPU: " + ", ".join(cost.cpu_operators)
-    milliseconds = cost.latency_ms if clock_hz is None else cost.cycles / clock_hz * 1e3
-    latency = format_cost("latency_ms", milliseconds) + " (by its compiler)"
-    return latency, remark if cost.cpu_operators else ""
+    if cost.cpu_operators:
+        return "", "operators left to the CPU: " + ", ".join(cost.cpu_operators)
+    milliseconds = device.npu_costs(cost)["latency_ms"]
+    return format_cost("latency_ms", milliseconds) + " (by its compiler)", ""

@@ -16,6 +16,7 @@ __all__ = [
     "floating_operators",
     "operators",
     "operators_in",
+    "parse",
     "precisions",
     "read",
     "tensor_dtypes",
@@ -68,7 +69,7 @@ def operators(source: Source) -> dict[str, int]:
         Operator names as in the TensorFlow Lite schema (`"CONV_2D"`), custom operators by
         their own name. Bodies of loops and conditionals count once.
     """
-    model = _parse(source)
+    model = parse(source)
     counts = Counter(name for _, _, name in _operators(model))
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
@@ -84,7 +85,7 @@ def tensor_dtypes(source: Source) -> dict[str, int]:
     """
     counts = Counter(
         _TYPES[graph.Tensors(index).Type()]
-        for graph in _subgraphs(_parse(source))
+        for graph in _subgraphs(parse(source))
         for index in range(graph.TensorsLength())
     )
     return dict(counts.most_common())
@@ -94,7 +95,7 @@ def tensor_names(content: bytes) -> list[str]:
     """The names of all tensors in the order of the file; empty where there is none."""
     return [
         (graph.Tensors(index).Name() or b"").decode()
-        for graph in _subgraphs(_parse(content))
+        for graph in _subgraphs(parse(content))
         for index in range(graph.TensorsLength())
     ]
 
@@ -106,7 +107,7 @@ def floating_operators(content: bytes) -> list[FloatingOperator]:
     """
     found = [
         FloatingOperator(name, graph.Tensors(operator.Outputs(0)).Name().decode())
-        for graph, operator, name in _operators(_parse(content))
+        for graph, operator, name in _operators(parse(content))
         if any("float" in _TYPES[graph.Tensors(index).Type()] for index in _tensors(operator))
     ]
     return [operator for operator in found if operator.name not in _CONVERSIONS] or found
@@ -119,7 +120,7 @@ def operators_in(content: bytes) -> list[NamedOperator]:
         content: The bytes of a `.tflite` file, not compacted: without names there is nothing
             to tell them by.
     """
-    model = _parse(content)
+    model = parse(content)
     graph = model.Subgraphs(0)
 
     def named(indices: Iterable[int]) -> tuple[str, ...]:
@@ -149,7 +150,7 @@ def precisions(content: bytes) -> dict[str, str]:
         From the names of operators to `"float32"`, `"int16x8"`, `"int8"` or `"int4"`.
         QUANTIZE and DEQUANTIZE are left out, and so are operators on other types.
     """
-    model = _parse(content)
+    model = parse(content)
     graph = model.Subgraphs(0)
     found = {}
     for operator, name in _operators_of(model, graph):
@@ -177,7 +178,12 @@ _OPERATORS = _names(schema.BuiltinOperator)
 _TYPES = {code: name.lower() for code, name in _names(schema.TensorType).items()}
 
 
-def _parse(source: Source) -> Any:
+def parse(source: Source) -> Any:
+    """The schema's model of a file.
+
+    Raises:
+        ValueError: If it is not a `.tflite` file.
+    """
     content = read(source)
     if not schema.Model.ModelBufferHasIdentifier(content, 0):
         raise ValueError(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tflite_export.compaction import packed
+from tflite_export.compaction import packed, unpacked
 from tflite_export.flatbuffer_tables import (
     Byte,
     Fields,
@@ -24,7 +24,7 @@ from tflite_export.flatbuffer_tables import (
     tables_at,
     text_at,
 )
-from tflite_export.inspection import Source, _parse, read
+from tflite_export.inspection import Source, parse, read
 
 __all__ = ["LABELS", "read_metadata", "with_metadata"]
 
@@ -113,7 +113,8 @@ def with_metadata(
         `metadata_schema.fbs` 1.1.0 of TensorFlow Lite Support,
         https://github.com/tensorflow/tflite-support.
     """
-    model = schema.ModelT.InitFromObj(_parse(content))
+    parse(content)  # says if it is no .tflite file
+    model = unpacked(content)
     graph = model.subgraphs[0]
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ValueError(
@@ -178,7 +179,7 @@ def read_metadata(source: Source) -> dict[str, Any]:
         ValueError: If it is no `.tflite` file, or has no metadata.
     """
     content = read(source)
-    model = _parse(content)
+    model = parse(content)
     entries = (model.Metadata(index) for index in range(model.MetadataLength()))
     buffer = next((entry.Buffer() for entry in entries if entry.Name() == _ENTRY), None)
     if buffer is None:
