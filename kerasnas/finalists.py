@@ -43,6 +43,7 @@ _LEAST_PATIENCE = 5  # epochs
 # A last training that ends this much under the finalist it repeats has gone wrong: it has
 # even seen the examples it is judged on.
 _TOLERANCE = 0.02
+_MENDING = 20.0  # seconds that must be left for remedies that need no training
 _TUNING = 60.0  # seconds that must be left for training on with rounding
 _ORDINALS = ("", "first", "second", "third")
 
@@ -139,6 +140,9 @@ class Final:
         """A finalist whose file is as accurate as its model, as far as remedies bring it."""
         limit = self.max_accuracy_drop
         if limit is None or finalist.drop is None or finalist.drop <= limit:
+            return finalist
+        if self.budget.left < _MENDING:
+            self.progress.say("the file is too inaccurate, and no time is left to mend it")
             return finalist
         self.on_finalist(finalist)
         self.progress.stage("the file is too inaccurate: trying remedies")
