@@ -15,7 +15,6 @@ continued; then prints the table.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from benchmarks.small_networks import (
     Split,
     accuracy,
     classes,
+    each_seed,
     fit,
     load,
     network,
@@ -114,9 +114,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     data = load(arguments.dataset)
-    lines = arguments.output.read_text().splitlines() if arguments.output.exists() else []
-    for seed in range(len(lines), arguments.seeds):
-        record = measure(
+    records = each_seed(
+        arguments.output,
+        arguments.seeds,
+        lambda seed: measure(
             data,
             arguments.dataset,
             seed,
@@ -124,11 +125,9 @@ def main() -> None:
             arguments.hard,
             arguments.epochs,
             arguments.learning_rate,
-        )
-        with arguments.output.open("a") as file:
-            file.write(json.dumps(record) + "\n")
-    lines = arguments.output.read_text().splitlines()
-    print(table([json.loads(line) for line in lines]))
+        ),
+    )
+    print(table(records))
 
 
 if __name__ == "__main__":

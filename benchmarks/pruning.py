@@ -13,13 +13,21 @@ continued; then prints the table.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.small_networks import DATASETS, Split, accuracy, fit, load, network, trained
+from benchmarks.small_networks import (
+    DATASETS,
+    Split,
+    accuracy,
+    each_seed,
+    fit,
+    load,
+    network,
+    trained,
+)
 
 _LEARNING_RATE = 4e-3
 
@@ -94,20 +102,19 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     data = load(arguments.dataset)
-    lines = arguments.output.read_text().splitlines() if arguments.output.exists() else []
-    for seed in range(len(lines), arguments.seeds):
-        record = measure(
+    records = each_seed(
+        arguments.output,
+        arguments.seeds,
+        lambda seed: measure(
             data,
             arguments.dataset,
             seed,
             arguments.share,
             arguments.criterion,
             arguments.epochs,
-        )
-        with arguments.output.open("a") as file:
-            file.write(json.dumps(record) + "\n")
-    lines = arguments.output.read_text().splitlines()
-    print(table([json.loads(line) for line in lines]))
+        ),
+    )
+    print(table(records))
 
 
 if __name__ == "__main__":

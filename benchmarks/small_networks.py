@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DATASETS", "Split", "accuracy", "fit", "load", "network", "trained", "with_scales"]
+__all__ = [
+    "DATASETS",
+    "Split",
+    "accuracy",
+    "each_seed",
+    "fit",
+    "load",
+    "network",
+    "trained",
+    "with_scales",
+]
 
 Array = NDArray[Any]
 
@@ -25,6 +37,18 @@ class Split(NamedTuple):
     y_train: Array
     x_test: Array
     y_test: Array
+
+
+def each_seed(
+    output: pathlib.Path, seeds: int, measure: Callable[[int], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Measure seed by seed, a line of JSON each; seeds that are there already are kept."""
+    lines = output.read_text().splitlines() if output.exists() else []
+    for seed in range(len(lines), seeds):
+        record = measure(seed)
+        with output.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+    return [json.loads(line) for line in output.read_text().splitlines()]
 
 
 def load(name: str) -> Split:

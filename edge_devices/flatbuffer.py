@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_devices.program import Operator, Program, Tensor
+from edge_devices.source import content_of
 
 __all__ = ["read"]
 
@@ -31,12 +32,7 @@ def read(content: bytes) -> Program:
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    if not schema.Model.ModelBufferHasIdentifier(content, 0):
-        raise ValueError(
-            f"This is not a .tflite file. Received: {len(content):,} bytes that begin with "
-            f"{content[:8]!r}. Pass the bytes of a TensorFlow Lite model."
-        )
-    return _Reader(schema, content).program()
+    return _Reader(schema, content_of(content)).program()
 
 
 class _Reader:

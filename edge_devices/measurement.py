@@ -18,7 +18,7 @@ from edge_devices.program import Operator, Program
 from edge_devices.source import Source, content_of
 from edge_devices.units import format_cost, parse_amount
 
-__all__ = ["Measurement", "OperatorRow", "measure"]
+__all__ = ["Measurement", "OperatorRow", "measure", "program_costs"]
 
 Shape = tuple[int, ...]
 
@@ -193,6 +193,20 @@ class Measurement:
 _LABELS = {"latency": "latency_ms", "energy": "energy_mj", "NPU cycles": "npu_cycles"}
 
 
+def program_costs(program: Program, flash: int) -> dict[str, float]:
+    """What a program costs wherever it runs: `macs`, `flash` and `ram`.
+
+    Args:
+        program: What a file holds.
+        flash: Bytes of the file.
+    """
+    return {
+        "macs": sum(map(program.macs, program.operators)),
+        "flash": flash,
+        "ram": memory(program).total,
+    }
+
+
 def measure(
     source: Source, device: str | Device | None = None, *, x: ArrayLike | None = None
 ) -> Measurement:
@@ -222,9 +236,7 @@ def measure(
     arena = memory(program)
     costs: dict[str, float] = {
         "params": sum(_params(operator) for operator in program.operators),
-        "macs": sum(map(program.macs, program.operators)),
-        "flash": len(content),
-        "ram": arena.total,
+        **program_costs(program, len(content)),
     }
     notes: list[str] = []
     micro = _attempt(notes, tflm.arena, content)

@@ -35,8 +35,9 @@ from kerasnas.oracles.random_search import RandomSearch
 from kerasnas.result import SearchResult
 from kerasnas.session import Session
 from kerasnas.tuner import check_oracle
-from search_spaces.space import SearchSpace
+from search_spaces.space import SearchSpace, check_weight_bits
 from search_spaces.task import ImageClassification
+from tflite_export.exporter import check_drop
 
 __all__ = ["open_search", "search"]
 
@@ -170,9 +171,9 @@ def search(
     if target is not None and isinstance(strategy, keras_tuner.Oracle):
         check_oracle(strategy, target)
     bits = tuple(np.atleast_1d(weight_bits).tolist())
-    _check_weight_bits(bits, target)
     _check_format(target)
-    _check_drop(max_accuracy_drop)
+    _check_weight_bits(bits, target)
+    check_drop(max_accuracy_drop)
     folder = _writable(Path(directory), project_name)
     earlier = None if overwrite else _earlier(folder)
     if seed is None:
@@ -312,12 +313,8 @@ def _check(
 
 
 def _check_weight_bits(bits: tuple[int, ...], device: Device | None) -> None:
-    if not bits or not set(bits) <= {4, 8}:
-        raise ValueError(
-            f"Weights have 8 or 4 bits. Received: weight_bits={bits}. Write 8, 4, or (8, 4) "
-            "to let the search choose."
-        )
-    if device is not None and 4 in bits and (device.npu or device.quantization != "int8"):
+    check_weight_bits(bits)
+    if device is not None and device.npu is not None and 4 in bits:
         raise ValueError(
             "This device has no kernels for weights of 4 bits. Received: "
             f"weight_bits={bits} with device={device.name!r}. Leave `weight_bits` at 8."
@@ -331,14 +328,6 @@ def _check_format(device: Device | None) -> None:
             f"device={device.name!r} with quantization={device.quantization!r}. Search with "
             '`dataclasses.replace(device, quantization="int8")`, or without a device, and '
             "export the winner in another format."
-        )
-
-
-def _check_drop(drop: Any) -> None:
-    if drop is not None and (not isinstance(drop, int | float) or not 0 <= drop < 1):
-        raise ValueError(
-            "`max_accuracy_drop` is a share of all answers, from 0 to 1. Received: "
-            f"max_accuracy_drop={drop!r}. 0.01 is one point; None takes any file."
         )
 
 
@@ -478,7 +467,8 @@ def _check_reachable(
     space: SearchSpace, limits: Mapping[str, float], device: Device | None
 ) -> None:
     costs = Costs(space, device)
-    limits = {name: bound for name, bound in limits.items() if name in costs(space.default())}
+    told = costs(space.default())
+    limits = {name: bound for name, bound in limits.items() if name in told}
     if not limits:
         return
     nearest = smallest(space.hyperparameters(), costs, limits)

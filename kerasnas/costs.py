@@ -15,7 +15,7 @@ import tflite_export
 from edge_devices import flatbuffer
 from edge_devices.device import HOST, Device, find
 from edge_devices.isolation import Crash
-from edge_devices.memory import memory
+from edge_devices.measurement import program_costs
 from edge_devices.program import Operator, Program, Tensor
 from kerasnas.oracles.decisions import Values
 from search_spaces import costs as on_paper
@@ -166,7 +166,7 @@ def of_file(
     if set(wanted) <= {"flash", "params"}:
         return {"flash": float(len(content))}
     program = flatbuffer.read(content)
-    found = _of_program(program, len(content))
+    found = program_costs(program, len(content))
     if device is not None:
         found |= device.costs(program)
     if measure := _measurement(device, set(wanted) - _ON_PAPER - _modelled(device)):
@@ -265,7 +265,7 @@ def _read(model: keras.Model) -> tuple[dict[str, float], Program]:
         content = _untrained(model)
         program = flatbuffer.read(content)
         params = {"params": float(model.count_params())}
-        return params | _of_program(program, len(content)), program
+        return params | program_costs(program, len(content)), program
     return on_paper.costs(network), on_paper.program(network)
 
 
@@ -273,12 +273,3 @@ def _untrained(model: keras.Model) -> bytes:
     shape = tuple(model.inputs[0].shape[1:])
     samples = np.random.default_rng(0).random((4, *shape), dtype=np.float32)
     return bytes(tflite_export.convert(model, "int8", samples))
-
-
-def _of_program(program: Program, flash: int) -> dict[str, float]:
-    needed = memory(program)
-    return {
-        "macs": float(sum(map(program.macs, program.operators))),
-        "flash": float(flash),
-        "ram": float(needed.activations + needed.persistent),
-    }

@@ -21,7 +21,7 @@ from kerasnas.examples import Examples
 from kerasnas.finalists import Final, Finalist
 from kerasnas.journal import Journal
 from kerasnas.limits import format_duration
-from kerasnas.oracles._oracle import SearchOracle
+from kerasnas.oracles._oracle import costs_of
 from kerasnas.progress import Progress
 from kerasnas.result import FILE, JOURNAL, MODEL, SearchResult
 from kerasnas.training import STEP_SECONDS, Recipe, TimeLimit, Trained, batch_size, look
@@ -268,16 +268,12 @@ class Session:
             "trial": answer.trial.trial_id,
             "values": values,
             "scores": dict(answer.scores),
-            "costs": self._costs(answer.trial),
+            "costs": costs_of(self.oracle, answer.trial),
             "refitted": answer.refitted,
             "drop": answer.drop,
             "remedies": [dataclasses.asdict(remedy) for remedy in answer.remedies],
             "int8_bytes": None if answer.file is None else len(answer.file),
         }
-
-    def _costs(self, trial: Any) -> dict[str, float]:
-        known = isinstance(self.oracle, SearchOracle)
-        return self.oracle.trial_costs(trial) if known else {}
 
     def _record(self, kind: str, **facts: Any) -> None:
         Journal(self.folder / JOURNAL).append({"event": kind, **facts})

@@ -17,7 +17,7 @@ from edge_devices.device import Device
 from edge_devices.units import COSTS
 from kerasnas.costs import Costs, as_device, is_supported, program_of, tightest
 from kerasnas.journal import write_atomically
-from kerasnas.oracles._oracle import SearchOracle
+from kerasnas.oracles._oracle import SearchOracle, costs_of
 from kerasnas.progress import Progress
 from kerasnas.result import ARCHITECTURE
 from search_spaces.space import SearchSpace
@@ -138,8 +138,7 @@ class Tuner(keras_tuner.Tuner):
         super().on_trial_end(trial)
         if self.progress is not None:
             ended = self.oracle.get_trial(trial.trial_id)
-            known = isinstance(self.oracle, SearchOracle)
-            costs = self.oracle.trial_costs(ended) if known else {}
+            costs = costs_of(self.oracle, ended)
             number = sorted(self.oracle.trials).index(trial.trial_id) + 1
             self.progress.trial_ended(number, ended.score, costs, seconds)
 

@@ -19,7 +19,7 @@ from search_spaces.realise import realise
 from search_spaces.rounding import RoundedWeights
 from search_spaces.task import ImageClassification, Task
 
-__all__ = ["WEIGHT_BITS", "SearchSpace", "choose", "size"]
+__all__ = ["WEIGHT_BITS", "SearchSpace", "check_weight_bits", "choose", "size"]
 
 WEIGHT_BITS = "weight_bits"
 """Name of the decision that `SearchSpace.with_weight_bits` adds."""
@@ -193,11 +193,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         Raises:
             ValueError: If none is given, one twice, or another than 8 and 4.
         """
-        if not bits or len(set(bits)) < len(bits) or not set(bits) <= {4, 8}:
-            raise ValueError(
-                "Weights have 8 or 4 bits. Received: "
-                f"weight_bits={bits}. Write, for example, (8, 4) to let the search choose."
-            )
+        check_weight_bits(bits)
         space = copy.copy(self)
         space._weight_bits, space._latest = bits, None
         return space
@@ -291,6 +287,19 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         Not of different networks: some sets lead to the same one.
         """
         return size(self.hyperparameters())
+
+
+def check_weight_bits(bits: Sequence[int]) -> None:
+    """Refuse widths of weights that there are no kernels for.
+
+    Raises:
+        ValueError: If there is none, one twice, or another than 8 and 4.
+    """
+    if not bits or len(set(bits)) < len(bits) or not set(bits) <= {4, 8}:
+        raise ValueError(
+            f"Weights have 8 or 4 bits. Received: weight_bits={bits}. Write 8, 4, or (8, 4) "
+            "to let the search choose."
+        )
 
 
 def size(hyperparameters: keras_tuner.HyperParameters) -> int:

@@ -9,7 +9,7 @@ from edge_devices.device import Device, devices
 from edge_devices.flatbuffer import read
 from edge_devices.isolation import Crash
 from edge_devices.latency import CycleModel
-from edge_devices.memory import memory
+from edge_devices.measurement import program_costs
 from edge_devices.operator_table import OperatorTable
 from edge_devices.program import Program
 from edge_devices.units import format_cost
@@ -27,12 +27,7 @@ def file_costs(content: bytes, size: int | None = None) -> dict[str, float]:
     Returns:
         `macs`, `flash` and `ram`, in base units.
     """
-    program = read(content)
-    return {
-        "macs": float(sum(map(program.macs, program.operators))),
-        "flash": float(len(content) if size is None else size),
-        "ram": float(memory(program).total),
-    }
+    return program_costs(read(content), len(content) if size is None else size)
 
 
 def device_costs(
@@ -51,7 +46,8 @@ def device_costs(
     Returns:
         For each device a row of text by column.
     """
-    program, costs = read(content), file_costs(content, size)
+    program = read(content)
+    costs = program_costs(program, len(content) if size is None else size)
     return [
         _row(content, program, costs, device) for device in (devices() if on is None else on)
     ]

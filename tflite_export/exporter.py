@@ -39,7 +39,7 @@ from tflite_export.verification import (
     predict,
 )
 
-__all__ = ["export", "verify"]
+__all__ = ["check_drop", "export", "verify"]
 
 Array = NDArray[Any]
 
@@ -120,7 +120,7 @@ def export(
     assert report.accuracy_tflite > report.accuracy_keras - 0.01
     ```
     """
-    _check_drop(max_accuracy_drop)
+    check_drop(max_accuracy_drop)
     spec = check(model, quantization, calibration)
     shape = tuple(spec.shape[1:])
     target = Path(path)
@@ -276,7 +276,12 @@ class _Test:
         )
 
 
-def _check_drop(drop: Any) -> None:
+def check_drop(drop: Any) -> None:
+    """Refuse a `max_accuracy_drop` that is no share.
+
+    Raises:
+        ValueError: If it is neither `None` nor a number from 0 to 1.
+    """
     if drop is None or (isinstance(drop, int | float) and 0 <= drop < 1):
         return
     raise ValueError(

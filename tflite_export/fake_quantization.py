@@ -301,6 +301,11 @@ class _Rounded:
     channel_axis: int | None = None
     kernel: Any
     bias: Any
+    activation: Any
+    strides: Any
+    padding: Any
+    dilation_rate: Any
+    data_format: Any
 
     def __init__(self, *args: Any, weight_bits: int = 8, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -339,6 +344,19 @@ class _Rounded:
         counted = ops.round(self.bias / unit) * unit
         return rounded, self.bias + ops.stop_gradient(counted - self.bias), unit
 
+    def convolved(self, convolve: Any, inputs: Any, step: Any) -> Any:
+        """The outputs of a convolution with rounded weights, and the unit of its sums."""
+        kernel, bias, unit = self.rounded(step)
+        outputs = convolve(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+        return self.activation(outputs + bias), unit
+
     # Keras' own layers save what they know of by position; this saves all there is.
 
     def save_own_variables(self, store: Any) -> None:
@@ -365,16 +383,7 @@ class FakeQuantizedConv2D(_Rounded, layers.Conv2D):
     channel_axis = 3
 
     def call(self, inputs: Any, step: Any) -> Any:
-        kernel, bias, unit = self.rounded(step)
-        outputs = ops.conv(
-            inputs,
-            kernel,
-            strides=self.strides,
-            padding=self.padding,
-            dilation_rate=self.dilation_rate,
-            data_format=self.data_format,
-        )
-        return self.activation(outputs + bias), unit
+        return self.convolved(ops.conv, inputs, step)
 
 
 @keras.saving.register_keras_serializable(package="tflite_export")
@@ -390,16 +399,7 @@ class FakeQuantizedDepthwiseConv2D(_Rounded, layers.DepthwiseConv2D):
     channel_axis = 2
 
     def call(self, inputs: Any, step: Any) -> Any:
-        kernel, bias, unit = self.rounded(step)
-        outputs = ops.depthwise_conv(
-            inputs,
-            kernel,
-            strides=self.strides,
-            padding=self.padding,
-            dilation_rate=self.dilation_rate,
-            data_format=self.data_format,
-        )
-        return self.activation(outputs + bias), unit
+        return self.convolved(ops.depthwise_conv, inputs, step)
 
 
 @keras.saving.register_keras_serializable(package="tflite_export")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ai_edge_litert import schema_py_generated as schema
+
+from edge_devices.source import Source, content_of
 
 __all__ = [
     "FloatingOperator",
@@ -18,12 +18,9 @@ __all__ = [
     "operators_in",
     "parse",
     "precisions",
-    "read",
     "tensor_dtypes",
     "tensor_names",
 ]
-
-Source = str | os.PathLike[str] | bytes
 
 
 class FloatingOperator(NamedTuple):
@@ -50,13 +47,6 @@ class NamedOperator(NamedTuple):
     def name(self) -> str:
         """The name of its first output, which tells it from all others."""
         return self.outputs[0]
-
-
-def read(source: Source) -> bytes:
-    """The bytes of a file given by path, or given already."""
-    return (
-        bytes(source) if isinstance(source, bytes | bytearray) else Path(source).read_bytes()
-    )
 
 
 def operators(source: Source) -> dict[str, int]:
@@ -184,13 +174,7 @@ def parse(source: Source) -> Any:
     Raises:
         ValueError: If it is not a `.tflite` file.
     """
-    content = read(source)
-    if not schema.Model.ModelBufferHasIdentifier(content, 0):
-        raise ValueError(
-            f"This is not a .tflite file. Received: {len(content):,} bytes that begin with "
-            f"{content[:8]!r}. Pass the path or the bytes of a TensorFlow Lite model."
-        )
-    return schema.Model.GetRootAs(content)
+    return schema.Model.GetRootAs(content_of(source))
 
 
 def _subgraphs(model: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import ArrayLike, NDArray
 
-from tflite_export.inspection import Source, read
+from edge_devices.source import Source, content_of
 from tflite_export.silence import silence
 
 __all__ = ["TFLiteModel", "TensorInfo", "run"]
@@ -59,7 +59,7 @@ class TFLiteModel:
 
     def __init__(self, source: Source) -> None:
         with silence():
-            self._interpreter = Interpreter(model_content=read(source), num_threads=1)
+            self._interpreter = Interpreter(model_content=content_of(source), num_threads=1)
             self._interpreter.allocate_tensors()
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from edge_devices.source import Source, content_of
 from tflite_export.compaction import packed, unpacked
 from tflite_export.flatbuffer_tables import (
     Byte,
@@ -24,7 +25,7 @@ from tflite_export.flatbuffer_tables import (
     tables_at,
     text_at,
 )
-from tflite_export.inspection import Source, parse, read
+from tflite_export.inspection import parse
 
 __all__ = ["LABELS", "read_metadata", "with_metadata"]
 
@@ -113,8 +114,7 @@ def with_metadata(
         `metadata_schema.fbs` 1.1.0 of TensorFlow Lite Support,
         https://github.com/tensorflow/tflite-support.
     """
-    parse(content)  # says if it is no .tflite file
-    model = unpacked(content)
+    model = unpacked(content_of(content))
     graph = model.subgraphs[0]
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ValueError(
@@ -178,7 +178,7 @@ def read_metadata(source: Source) -> dict[str, Any]:
     Raises:
         ValueError: If it is no `.tflite` file, or has no metadata.
     """
-    content = read(source)
+    content = content_of(source)
     model = parse(content)
     entries = (model.Metadata(index) for index in range(model.MetadataLength()))
     buffer = next((entry.Buffer() for entry in entries if entry.Name() == _ENTRY), None)

@@ -28,9 +28,14 @@ from kerasnas.oracles.candidates import Candidates, Costs, Identity
 from kerasnas.oracles.decisions import Decisions, Values
 from kerasnas.oracles.pareto import nondominated
 
-__all__ = ["SearchOracle"]
+__all__ = ["SearchOracle", "costs_of"]
 
 _FORMAT = 2
+
+
+def costs_of(oracle: keras_tuner.Oracle, trial: Trial) -> dict[str, float]:
+    """What a trial's candidate costs; nothing is known of it by other libraries' oracles."""
+    return oracle.trial_costs(trial) if isinstance(oracle, SearchOracle) else {}
 
 
 class SearchOracle(keras_tuner.Oracle, abc.ABC):
