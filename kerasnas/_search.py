@@ -36,7 +36,7 @@ from kerasnas.result import SearchResult
 from kerasnas.session import Session
 from kerasnas.tuner import check_oracle
 from search_spaces.space import SearchSpace, check_weight_bits
-from search_spaces.task import ImageClassification
+from search_spaces.task import Classification
 from tflite_export.exporter import check_drop
 
 __all__ = ["open_search", "search"]
@@ -408,7 +408,7 @@ def _earlier(folder: Path) -> SearchResult | None:
 
 def _for_data(space: Any, data: Data) -> keras_tuner.HyperModel:
     """The space that was asked for, made for these data."""
-    task = ImageClassification(data.num_classes, one_hot=data.one_hot)
+    task = Classification(data.num_classes, one_hot=data.one_hot)
     if isinstance(space, str):
         space = getattr(search_spaces, search_spaces.SPACES[space])
     if inspect.isclass(space) and issubclass(space, SearchSpace):
@@ -422,7 +422,7 @@ def _for_data(space: Any, data: Data) -> keras_tuner.HyperModel:
             "it for the images, or pass `image_size`."
         )
     theirs = space.task
-    if not isinstance(theirs, ImageClassification) or theirs.num_classes != task.num_classes:
+    if not isinstance(theirs, Classification) or theirs.num_classes != task.num_classes:
         raise ValueError(
             "The space was made for another task. Received: "
             f"space.task={theirs} for {task.num_classes} classes of images. Make it for the "

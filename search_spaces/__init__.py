@@ -24,7 +24,7 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "ImageClassification": "task",
+    "Classification": "task",
     "MobileNet": "mobile",
     "Network": "network",
     "SearchSpace": "space",
@@ -37,7 +37,7 @@ _HOME = {
 
 __all__ = [
     "SPACES",
-    "ImageClassification",
+    "Classification",
     "MobileNet",
     "Network",
     "SearchSpace",

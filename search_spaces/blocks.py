@@ -12,23 +12,35 @@ from search_spaces.operations import Size, single
 __all__ = [
     "activation",
     "add",
+    "attention",
     "average_pool",
+    "batch_norm",
+    "concatenate",
     "conv",
+    "crop",
     "dense",
     "depthwise",
     "dropout",
+    "embedding",
     "flatten",
     "global_average_pool",
     "identity",
     "inverted_residual",
+    "layer_norm",
     "make_divisible",
     "max_pool",
     "multiply",
     "pad",
+    "position_embedding",
+    "recurrent",
     "rescale",
     "reshape",
     "separable",
+    "sinusoid",
     "squeeze_excite",
+    "subsample",
+    "upsample",
+    "zero",
 ]
 
 
@@ -60,6 +72,7 @@ def conv(
     activation: str = "relu6",
     norm: bool = True,
     padding: str = "same",
+    dilation: Size = 1,
 ) -> Node:
     """Convolution, batch normalisation and activation.
 
@@ -73,6 +86,9 @@ def conv(
         norm: Whether batch normalisation follows; without it the convolution has a bias.
         padding: `"same"` surrounds the image with zeros so that every pixel is a centre;
             `"valid"` adds none, and the input side shrinks by the kernel's less 1 first.
+        dilation: Distance of the pixels that a kernel reads, or `(down, right)`; larger sees
+            farther at the same cost. Only with a stride of 1: a kernel of dilation 2 and
+            stride 2 reads every other pixel, so `subsample` and then convolve.
     """
     x = layer(
         "conv",
@@ -82,6 +98,7 @@ def conv(
         stride=single(stride),
         bias=not norm,
         **_padding(padding),
+        **_dilation(dilation, stride),
     )
     return _finish(x, activation, norm)
 
@@ -93,6 +110,7 @@ def depthwise(
     activation: str = "relu6",
     norm: bool = True,
     padding: str = "same",
+    dilation: Size = 1,
 ) -> Node:
     """Depthwise convolution: one kernel a channel. Arguments as in `conv`."""
     x = layer(
@@ -102,6 +120,7 @@ def depthwise(
         stride=single(stride),
         bias=not norm,
         **_padding(padding),
+        **_dilation(dilation, stride),
     )
     return _finish(x, activation, norm)
 
@@ -134,8 +153,43 @@ def average_pool(
     return layer("average_pool", x, size=single(size), stride=stride, **_padding(padding))
 
 
+def subsample(x: Node, stride: Size = 2) -> Node:
+    """Every `stride`-th pixel, the first among them: sides are divided and rounded up."""
+    return max_pool(x, 1, stride)
+
+
+def upsample(x: Node, factor: Size = 2, interpolation: str = "nearest") -> Node:
+    """Enlarge images by `factor`, or `(down, right)`.
+
+    Args:
+        x: Images.
+        factor: Output side / input side.
+        interpolation: `"nearest"` repeats pixels, `"bilinear"` blends neighbours.
+    """
+    if interpolation not in ("nearest", "bilinear"):
+        raise ValueError(
+            'Interpolation must be "nearest" or "bilinear". Received: '
+            f"interpolation={interpolation!r}. Use one of them."
+        )
+    return layer("upsample", x, factor=single(factor), interpolation=interpolation)
+
+
+def batch_norm(x: Node, center: bool = True, scale: bool = True) -> Node:
+    """Batch normalisation of the last axis, with or without a shift and a scale."""
+    given = {"center": center, "scale": scale}
+    return layer("batch_norm", x, **{name: False for name, has in given.items() if not has})
+
+
+def layer_norm(x: Node) -> Node:
+    """Normalise each position over its channels (Ba et al., 2016)."""
+    return layer("layer_norm", x)
+
+
 def global_average_pool(x: Node, keepdims: bool = False) -> Node:
-    """Mean over height and width: `(channels,)`, or `(1, 1, channels)` with `keepdims`."""
+    """Mean over all axes but the last.
+
+    Of images `(channels,)`, or `(1, 1, channels)` with `keepdims`; of sequences `(channels,)`.
+    """
     return layer("global_average_pool", x, keepdims=keepdims)
 
 
@@ -156,6 +210,11 @@ def pad(x: Node, padding: tuple[tuple[int, int], tuple[int, int]]) -> Node:
     return layer("pad", x, padding=padding)
 
 
+def crop(x: Node, cropping: tuple[tuple[int, int], tuple[int, int]]) -> Node:
+    """Cut the edges of images off: `((top, bottom), (left, right))` pixels."""
+    return layer("crop", x, cropping=cropping)
+
+
 def flatten(x: Node) -> Node:
     """All values of `x` in a row: from `(height, width, channels)` to one axis."""
     return layer("flatten", x)
@@ -164,6 +223,100 @@ def flatten(x: Node) -> Node:
 def reshape(x: Node, shape: tuple[int, ...]) -> Node:
     """The values of `x` in another shape."""
     return layer("reshape", x, shape=shape)
+
+
+def zero(x: Node) -> Node:
+    """Nothing, in the shape of `x`: a multiplication by zero, which keeps what it reads."""
+    return rescale(x, 0.0)
+
+
+def embedding(x: Node, vocabulary: int, width: int) -> Node:
+    """A learned vector a token: from `(length,)` of whole numbers to `(length, width)`.
+
+    Args:
+        x: Tokens, each from 0 to `vocabulary - 1`.
+        vocabulary: Number of different tokens.
+        width: Channels of a vector.
+    """
+    return layer("embedding", x, vocabulary=vocabulary, width=width)
+
+
+def position_embedding(x: Node) -> Node:
+    """Add a learned vector to each position of `(length, channels)`.
+
+    Keras has no layer that adds weights to its input and nothing else; the one used also
+    scales each channel, from 1 at first.
+    """
+    return layer("position", x)
+
+
+def sinusoid(x: Node) -> Node:
+    """Add sines and cosines of the position to `(length, channels)`.
+
+    The encoding of Vaswani et al. (2017): wavelengths from 2 pi to 20,000 pi, sines in the
+    even channels and cosines in the odd ones. It has no weights.
+    """
+    return layer("sinusoid", x)
+
+
+def attention(x: Node, heads: int, width: int | None = None, causal: bool = False) -> Node:
+    """Multi-head attention of a sequence to itself (Vaswani et al., 2017).
+
+    Args:
+        x: A sequence `(length, channels)`.
+        heads: Number of heads; each looks for something else.
+        width: Channels of all heads together, a multiple of `heads`; those of `x` unless
+            given.
+        causal: Whether positions see only themselves and those before.
+
+    Raises:
+        ValueError: If `width` is not a multiple of `heads`.
+    """
+    width = x.channels if width is None else width
+    if width % heads:
+        raise ValueError(
+            "The channels of attention are shared evenly among its heads. Received: "
+            f"width={width}, heads={heads}. Use a width that is a multiple of {heads}."
+        )
+    return layer("attention", x, heads=heads, width=width // heads, causal=causal)
+
+
+def recurrent(
+    x: Node,
+    units: int,
+    cell: str = "gru",
+    sequences: bool = True,
+    bidirectional: bool = False,
+) -> Node:
+    """A recurrent layer over `(length, channels)`.
+
+    Args:
+        x: A sequence.
+        units: Width of the state.
+        cell: `"gru"` (Cho et al., 2014) or `"lstm"` (Hochreiter and Schmidhuber, 1997), a
+            third larger.
+        sequences: Whether the state after each position is returned, `(length, units)`, or
+            the last one alone, `(units,)`.
+        bidirectional: Whether a second layer reads the sequence from its end; both states are
+            concatenated. It takes twice the weights and needs the whole sequence.
+    """
+    if cell not in ("gru", "lstm"):
+        raise ValueError(
+            f'A recurrent cell is "gru" or "lstm". Received: cell={cell!r}. Use one of them.'
+        )
+    return layer(
+        "recurrent",
+        x,
+        units=units,
+        cell=cell,
+        sequences=sequences,
+        bidirectional=bidirectional,
+    )
+
+
+def concatenate(*inputs: Node) -> Node:
+    """Join tensors along the channels; a single one is left as it is."""
+    return layer("concatenate", *inputs) if len(inputs) > 1 else inputs[0]
 
 
 def add(*inputs: Node) -> Node:
@@ -234,6 +387,18 @@ def _padding(padding: str) -> dict[str, str]:
             "for any other, before a convolution without padding."
         )
     return {} if padding == "same" else {"padding": padding}
+
+
+def _dilation(dilation: Size, stride: Size) -> dict[str, Size]:
+    if single(dilation) == 1:
+        return {}
+    if single(stride) != 1:
+        raise ValueError(
+            "A dilated convolution must have a stride of 1. Received: "
+            f"dilation={dilation}, stride={stride}. Use `subsample` before it, with half the "
+            "dilation at a stride of 2."
+        )
+    return {"dilation": single(dilation)}
 
 
 def _finish(x: Node, function: str, norm: bool) -> Node:

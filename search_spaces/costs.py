@@ -17,7 +17,15 @@ from search_spaces.lowering import lower
 from search_spaces.network import Layer, Network
 from search_spaces.operations import OPERATIONS, Shape
 
-__all__ = ["costs", "flash_bytes", "macs", "params", "program", "ram_bytes"]
+__all__ = [
+    "costs",
+    "flash_bytes",
+    "macs",
+    "params",
+    "program",
+    "ram_bytes",
+    "trainable_params",
+]
 
 
 def params(network: Network) -> int:
@@ -28,8 +36,19 @@ def params(network: Network) -> int:
     )
 
 
+def trainable_params(network: Network) -> int:
+    """Weights that gradients change: what PyTorch counts, and most papers.
+
+    The moving statistics of batch normalisation, which `params` and Keras count, are left out.
+    """
+    return params(network) - sum(
+        OPERATIONS[record.op].statistics(dict(record.settings), shapes)
+        for record, shapes in _with_input_shapes(network)
+    )
+
+
 def macs(network: Network) -> int:
-    """Multiply-accumulates of convolutions and dense layers for one example.
+    """Multiply-accumulates for one example: of convolutions, dense layers and the like.
 
     Those of the Keras layers and those of the operators in the file are the same.
     """

@@ -19,10 +19,16 @@ class Decisions:
 
     Args:
         values: Decisions by full name.
+        once: Whether to refuse that a name is read a second time, which would make one
+            decision of two.
+
+    Raises:
+        ValueError: With `once`, when an active decision is read again.
     """
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], once: bool = False) -> None:
         self.values = dict(values)
+        self._read_before: set[str] | None = set() if once else None
         self._prefix = ""
         self._active = True
 
@@ -111,7 +117,17 @@ class Decisions:
     def _read(self, name: str, default: Any, parent: str | None, parent_values: Any) -> Any:
         if not self._active or (parent and not self._matches(parent, parent_values)):
             return None
-        return self.values.setdefault(self._prefix + name, default)
+        name = self._prefix + name
+        if self._read_before is not None:
+            if name in self._read_before:
+                raise ValueError(
+                    "Each decision of a space needs a name of its own. Received: "
+                    f"`{name}` a second time in one network. Number the names of what is "
+                    'repeated, for example f"stage{i}/kernel", or read it once and use it '
+                    "twice."
+                )
+            self._read_before.add(name)
+        return self.values.setdefault(name, default)
 
     def _matches(self, parent_name: str, parent_values: Any) -> bool:
         listed = parent_values if isinstance(parent_values, (list, tuple)) else [parent_values]

@@ -58,6 +58,11 @@ class Network:
         return self.layers[0].shape
 
     @property
+    def input_dtype(self) -> str:
+        """`"float32"`, or `"int32"` of a network that reads tokens."""
+        return str(dict(self.layers[0].settings).get("dtype", "float32"))
+
+    @property
     def output_shape(self) -> Shape:
         """Shape of what the network returns for one example."""
         return self.layers[-1].shape
@@ -129,10 +134,17 @@ class Node:
         return self.shape[-1]
 
 
-def input_node(shape: Sequence[int]) -> Node:
-    """Start a network: the node of its input, of `shape` without the batch."""
+def input_node(shape: Sequence[int], dtype: str = "float32") -> Node:
+    """Start a network: the node of its input.
+
+    Args:
+        shape: Shape of one example, without the batch.
+        dtype: `"float32"`, or `"int32"` for tokens.
+    """
     shape = tuple(int(size) for size in shape)
-    return Node([Layer("input", (), (("shape", shape),), shape)], 0)
+    # Left out where it is what it has always been, so that networks keep their digests.
+    settings = () if dtype == "float32" else (("dtype", dtype),)
+    return Node([Layer("input", (), (*settings, ("shape", shape)), shape)], 0)
 
 
 def layer(op: str, *inputs: Node, **settings: Any) -> Node:

@@ -2,7 +2,8 @@
 
 One `Operation` a kind: the output shape, the number of weights and the multiply-accumulates
 follow from the settings and the input shapes alone. Shapes leave the batch out; images are
-`(height, width, channels)`. `realise.py` holds the Keras layer that belongs to each name.
+`(height, width, channels)`, sequences `(length, channels)`, tables `(columns,)`. `realise.py`
+holds the Keras layer that belongs to each name.
 """
 
 from __future__ import annotations
@@ -36,14 +37,18 @@ class Operation(NamedTuple):
         shape: `(settings, input shapes) -> output shape`.
         params: `(settings, input shapes) -> weights`, trainable or not, as Keras counts them.
         macs: `(settings, input shapes, output shape) -> multiply-accumulates` for one example;
-            only convolutions and dense layers have any, as in the literature.
+            only products of matrices have any, as in the literature: convolutions, dense and
+            recurrent layers, attention.
         commutative: Whether the order of the inputs makes no difference.
+        statistics: `(settings, input shapes) -> weights` among `params` that follow the data
+            rather than gradients.
     """
 
     shape: Callable[[Settings, Sequence[Shape]], Shape]
     params: Callable[[Settings, Sequence[Shape]], int] = lambda s, x: 0
     macs: Callable[[Settings, Sequence[Shape], Shape], int] = lambda s, x, y: 0
     commutative: bool = False
+    statistics: Callable[[Settings, Sequence[Shape]], int] = lambda s, x: 0
 
 
 def _same(s: Settings, x: Sequence[Shape]) -> Shape:
@@ -55,7 +60,7 @@ def _window(s: Settings, x: Sequence[Shape], window: Size, channels: int) -> Sha
     down, right = pair(s["stride"])
     if s.get("padding") == "valid":
         # Only windows that lie inside the image count.
-        high, wide = pair(window)
+        high, wide = _spread(window, s.get("dilation", 1))
         if high > height or wide > width:
             raise ValueError(
                 "A window must fit into the image where nothing is padded. Received: a window "
@@ -67,6 +72,12 @@ def _window(s: Settings, x: Sequence[Shape], window: Size, channels: int) -> Sha
     return -(-height // down), -(-width // right), channels
 
 
+def _spread(window: Size, dilation: Size) -> tuple[int, int]:
+    """The pixels that a window with gaps reaches over, as `(height, width)`."""
+    (high, wide), (down, right) = pair(window), pair(dilation)
+    return (high - 1) * down + 1, (wide - 1) * right + 1
+
+
 def _pooled(s: Settings, x: Sequence[Shape]) -> Shape:
     return _window(s, x, s["size"], x[0][-1])
 
@@ -75,6 +86,37 @@ def _padded(s: Settings, x: Sequence[Shape]) -> Shape:
     (top, bottom), (left, right) = s["padding"]
     height, width, channels = x[0]
     return top + height + bottom, left + width + right, channels
+
+
+def _cropped(s: Settings, x: Sequence[Shape]) -> Shape:
+    (top, bottom), (left, right) = s["cropping"]
+    height, width, channels = x[0]
+    if top + bottom >= height or left + right >= width:
+        raise ValueError(
+            "Something of an image must be left when it is cropped. Received: "
+            f"cropping={s['cropping']} of an image of {height}x{width} pixels. Crop less."
+        )
+    return height - top - bottom, width - left - right, channels
+
+
+def _enlarged(s: Settings, x: Sequence[Shape]) -> Shape:
+    height, width, channels = x[0]
+    down, right = pair(s["factor"])
+    return height * down, width * right, channels
+
+
+def _concatenated(s: Settings, x: Sequence[Shape]) -> Shape:
+    if len({shape[:-1] for shape in x}) > 1:
+        raise ValueError(
+            "Tensors that are concatenated must have the same shape up to the channels. "
+            f"Received: shapes={list(x)}. Bring them to one size first, e.g. by pooling."
+        )
+    return (*x[0][:-1], sum(shape[-1] for shape in x))
+
+
+def _recurrent(s: Settings, x: Sequence[Shape]) -> Shape:
+    width = s["units"] * (2 if s["bidirectional"] else 1)
+    return (x[0][0], width) if s["sequences"] else (width,)
 
 
 def _reshaped(s: Settings, x: Sequence[Shape]) -> Shape:
@@ -113,6 +155,35 @@ def _norm_params(s: Settings, x: Sequence[Shape]) -> int:
     return (2 + int(s.get("scale", True)) + int(s.get("center", True))) * x[0][-1]
 
 
+def _norm_statistics(s: Settings, x: Sequence[Shape]) -> int:
+    return 2 * x[0][-1]
+
+
+def _attention_params(s: Settings, x: Sequence[Shape]) -> int:
+    # Queries, keys and values, and the way back, each with biases.
+    channels, inner = x[0][-1], s["heads"] * s["width"]
+    return int(4 * channels * inner + 3 * inner + channels)
+
+
+def _position_params(s: Settings, x: Sequence[Shape]) -> int:
+    return int(x[0][-1] + math.prod(x[0]))
+
+
+_GATES = {"gru": 3, "lstm": 4}
+
+
+def _recurrent_weights(s: Settings, x: Sequence[Shape]) -> int:
+    """Elements of the matrices that are multiplied at each step."""
+    weights = _GATES[s["cell"]] * s["units"] * (x[0][-1] + s["units"])
+    return int(weights * (2 if s["bidirectional"] else 1))
+
+
+def _recurrent_params(s: Settings, x: Sequence[Shape]) -> int:
+    # Keras' GRU has a bias for what comes in and one for what comes back.
+    biases = _GATES[s["cell"]] * s["units"] * (2 if s["cell"] == "gru" else 1)
+    return _recurrent_weights(s, x) + int(biases * (2 if s["bidirectional"] else 1))
+
+
 def _conv_params(s: Settings, x: Sequence[Shape]) -> int:
     weights = _area(s) * x[0][-1] * s["filters"]
     return int(weights + s["bias"] * s["filters"])
@@ -139,6 +210,16 @@ def _dense_macs(s: Settings, x: Sequence[Shape], y: Shape) -> int:
     return math.prod(y) * x[0][-1]
 
 
+def _attention_macs(s: Settings, x: Sequence[Shape], y: Shape) -> int:
+    # Of a causal one the masked half is computed all the same.
+    (length, channels), inner = x[0], s["heads"] * s["width"]
+    return int(4 * length * channels * inner + 2 * length * length * inner)
+
+
+def _recurrent_macs(s: Settings, x: Sequence[Shape], y: Shape) -> int:
+    return x[0][0] * _recurrent_weights(s, x)
+
+
 OPERATIONS: dict[str, Operation] = {
     "input": Operation(lambda s, x: s["shape"]),
     "rescale": Operation(_same),
@@ -149,15 +230,26 @@ OPERATIONS: dict[str, Operation] = {
         lambda s, x: _window(s, x, s["kernel"], x[0][-1]), _depthwise_params, _depthwise_macs
     ),
     "dense": Operation(lambda s, x: (*x[0][:-1], s["units"]), _dense_params, _dense_macs),
-    "batch_norm": Operation(_same, _norm_params),
+    "batch_norm": Operation(_same, _norm_params, statistics=_norm_statistics),
+    "layer_norm": Operation(_same, lambda s, x: 2 * x[0][-1]),
     "activation": Operation(_same),
     "dropout": Operation(_same),
     "max_pool": Operation(_pooled),
     "average_pool": Operation(_pooled),
     "global_average_pool": Operation(_global_pooled),
     "pad": Operation(_padded),
+    "crop": Operation(_cropped),
+    "upsample": Operation(_enlarged),
     "flatten": Operation(lambda s, x: (math.prod(x[0]),)),
     "reshape": Operation(_reshaped),
+    "embedding": Operation(
+        lambda s, x: (*x[0], s["width"]), lambda s, x: int(s["vocabulary"] * s["width"])
+    ),
+    "position": Operation(_same, _position_params),
+    "sinusoid": Operation(_same),
+    "attention": Operation(_same, _attention_params, _attention_macs),
+    "recurrent": Operation(_recurrent, _recurrent_params, _recurrent_macs),
+    "concatenate": Operation(_concatenated),
     "add": Operation(_broadcast, commutative=True),
     "multiply": Operation(_broadcast, commutative=True),
 }

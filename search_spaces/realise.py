@@ -5,33 +5,72 @@ The model is saved, loaded and exported without this library.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
-from keras.initializers import GlorotUniform, HeNormal
+from keras.initializers import (
+    GlorotUniform,
+    HeNormal,
+    Orthogonal,
+    RandomNormal,
+    RandomUniform,
+)
+from numpy.typing import NDArray
 
 from search_spaces.network import Network
+from search_spaces.operations import Settings, Shape
 
-__all__ = ["realise"]
+__all__ = ["realise", "sinusoid"]
+
+
+_EPSILON = 1e-6  # of layer normalisation, as in vision transformers
 
 # Short trainings see too few batches for Keras' 0.99: the moving statistics that judge the
 # network would still be half those of the untrained one.
 _MOMENTUM = 0.9
 
 
+# Positional encodings start small beside what they are added to.
+_POSITION_DEVIATION = 0.02
+
+
+def sinusoid(length: int, channels: int) -> NDArray[np.float32]:
+    """What `blocks.sinusoid` adds: one row a position (Vaswani et al., 2017, section 3.5)."""
+    channel = np.arange(channels)
+    angles = np.arange(length)[:, None] / 10_000.0 ** (channel // 2 * 2 / channels)
+    wave: NDArray[np.float32] = np.where(channel % 2, np.cos(angles), np.sin(angles))
+    return wave.astype(np.float32)
+
+
 def _listed(value: float | tuple[float, ...]) -> float | list[float]:
     return list(value) if isinstance(value, tuple) else value
 
 
-_LAYERS: dict[str, Callable[[Mapping[str, Any], dict[str, Any]], keras.layers.Layer]] = {
+def _attention(s: Settings, options: dict[str, Any]) -> Any:
+    attend = layers.MultiHeadAttention(s["heads"], s["width"], **options)
+    return lambda x: attend(x, x, use_causal_mask=s["causal"])
+
+
+def _recurrent(s: Settings, options: dict[str, Any]) -> Any:
+    cell = {"gru": layers.GRU, "lstm": layers.LSTM}[s["cell"]]
+    if not s["bidirectional"]:
+        return cell(s["units"], return_sequences=s["sequences"], **options)
+    inner = {key: value for key, value in options.items() if key != "name"}
+    forward = cell(s["units"], return_sequences=s["sequences"], **inner)
+    return layers.Bidirectional(forward, name=options["name"])
+
+
+_LAYERS: dict[str, Callable[[Settings, dict[str, Any]], Any]] = {
     "rescale": lambda s, k: layers.Rescaling(_listed(s["scale"]), _listed(s["offset"]), **k),
     "conv": lambda s, k: layers.Conv2D(
         s["filters"],
         s["kernel"],
         s["stride"],
         padding=s.get("padding", "same"),
+        dilation_rate=s.get("dilation", 1),
         use_bias=s["bias"],
         **k,
     ),
@@ -39,6 +78,7 @@ _LAYERS: dict[str, Callable[[Mapping[str, Any], dict[str, Any]], keras.layers.La
         s["kernel"],
         s["stride"],
         padding=s.get("padding", "same"),
+        dilation_rate=s.get("dilation", 1),
         use_bias=s["bias"],
         **k,
     ),
@@ -51,18 +91,57 @@ _LAYERS: dict[str, Callable[[Mapping[str, Any], dict[str, Any]], keras.layers.La
     "average_pool": lambda s, k: layers.AveragePooling2D(
         s["size"], s["stride"], s.get("padding", "same"), **k
     ),
-    "global_average_pool": lambda s, k: layers.GlobalAveragePooling2D(
-        keepdims=s["keepdims"], **k
-    ),
     "pad": lambda s, k: layers.ZeroPadding2D(s["padding"], **k),
+    "crop": lambda s, k: layers.Cropping2D(s["cropping"], **k),
+    "upsample": lambda s, k: layers.UpSampling2D(
+        s["factor"], interpolation=s["interpolation"], **k
+    ),
+    "layer_norm": lambda s, k: layers.LayerNormalization(epsilon=_EPSILON, **k),
+    "embedding": lambda s, k: layers.Embedding(s["vocabulary"], s["width"], **k),
+    "attention": _attention,
+    "recurrent": _recurrent,
+    "concatenate": lambda s, k: layers.Concatenate(**k),
     "flatten": lambda s, k: layers.Flatten(**k),
     "reshape": lambda s, k: layers.Reshape(s["shape"], **k),
     "add": lambda s, k: layers.Add(**k),
     "multiply": lambda s, k: layers.Multiply(**k),
 }
 
+
+def _global_average_pool(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
+    if len(shape) == 2:
+        return layers.GlobalAveragePooling1D(**options)
+    return layers.GlobalAveragePooling2D(keepdims=s["keepdims"], **options)
+
+
+def _position(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
+    return layers.EinsumDense(
+        "btc,c->btc", shape, bias_axes="tc", kernel_initializer="ones", **options
+    )
+
+
+def _sinusoid(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
+    return layers.Rescaling(1.0, sinusoid(*shape).tolist(), **options)
+
+
+# Layers that are built for the shape of what they read.
+_SHAPED: dict[str, Callable[[Settings, dict[str, Any], Shape], Any]] = {
+    "global_average_pool": _global_average_pool,
+    "position": _position,
+    "sinusoid": _sinusoid,
+}
+
 # What is random in a layer, by its seed.
 _RANDOM: dict[str, Callable[[int | None], dict[str, Any]]] = {
+    "attention": lambda seed: {"kernel_initializer": GlorotUniform(seed)},
+    "embedding": lambda seed: {"embeddings_initializer": RandomUniform(-0.05, 0.05, seed)},
+    "position": lambda seed: {
+        "bias_initializer": RandomNormal(stddev=_POSITION_DEVIATION, seed=seed)
+    },
+    "recurrent": lambda seed: {
+        "kernel_initializer": GlorotUniform(seed),
+        "recurrent_initializer": Orthogonal(seed=seed),
+    },
     "conv": lambda seed: {"kernel_initializer": HeNormal(seed)},
     "depthwise": lambda seed: {"depthwise_initializer": HeNormal(seed)},
     "dense": lambda seed: {"kernel_initializer": GlorotUniform(seed)},
@@ -99,14 +178,16 @@ def realise(
         *network.output_shape)`.
     """
     last = len(network.layers) - 1
-    tensors = [keras.Input(network.input_shape, name="input")]
+    tensors = [keras.Input(network.input_shape, name="input", dtype=network.input_dtype)]
     for index, (op, inputs, settings, _) in enumerate(network.layers[1:], start=1):
         policy = "float32" if index == last else dtype
         options: dict[str, Any] = {"name": f"{op}_{index}", "dtype": policy}
         if op in _RANDOM:
             options |= _RANDOM[op](None if seed is None else seed * _SEED_STRIDE + index)
         if op == "batch_norm":
-            build = normalization(momentum=_MOMENTUM, **dict(settings), **options)
+            build: Any = normalization(momentum=_MOMENTUM, **dict(settings), **options)
+        elif op in _SHAPED:
+            build = _SHAPED[op](dict(settings), options, network.layers[inputs[0]].shape)
         else:
             build = _LAYERS[op](dict(settings), options)
         read = [tensors[i] for i in inputs]

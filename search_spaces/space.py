@@ -17,9 +17,17 @@ from search_spaces.decisions import Decisions
 from search_spaces.network import Network, Node, freeze, input_node, with_weight_bits
 from search_spaces.realise import realise
 from search_spaces.rounding import RoundedWeights
-from search_spaces.task import ImageClassification, Task
+from search_spaces.task import Classification, Task
 
-__all__ = ["WEIGHT_BITS", "SearchSpace", "check_weight_bits", "choose", "size"]
+__all__ = [
+    "WEIGHT_BITS",
+    "SearchSpace",
+    "check_images",
+    "check_series",
+    "check_weight_bits",
+    "choose",
+    "size",
+]
 
 WEIGHT_BITS = "weight_bits"
 """Name of the decision that `SearchSpace.with_weight_bits` adds."""
@@ -59,11 +67,11 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
     A family writes `body`: features from a node, with every decision taken from `hp`. All the
     rest follows from the description. A space is a `keras_tuner.HyperModel`: any KerasTuner
-    tuner can search it.
+    tuner can search it. One that reads tokens sets `input_dtype` to `"int32"`.
 
     Args:
         input_shape: Shape of one example without the batch, e.g. `(height, width, channels)`.
-        num_classes: Number of classes; short for `task=ImageClassification(num_classes)`.
+        num_classes: Number of classes; short for `task=Classification(num_classes)`.
         task: What the networks are for; give it or `num_classes`.
         rescaling: `(scale, offset)` applied to raw inputs inside the model, as in
             `keras.layers.Rescaling`: numbers, or tuples of one number a channel. `None`
@@ -111,8 +119,9 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
                 f"Received: num_classes={num_classes}, task={task}. Pass one of them."
             )
         self.input_shape = tuple(int(side) for side in input_shape)
-        self.task = task or ImageClassification(int(num_classes or 0))
+        self.task = task or Classification(int(num_classes or 0))
         self.rescaling = rescaling
+        self.input_dtype = "float32"
         self._latest: tuple[Any, Network] | None = None
         self._weight_bits: tuple[int, ...] = ()
         self._kept: dict[str, list[Any]] = {}  # of restricted decisions, the values left
@@ -123,7 +132,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
     def describe(self, hp: keras_tuner.HyperParameters) -> Network:
         """The network that the decisions in `hp` stand for."""
-        x = input_node(self.input_shape)
+        x = input_node(self.input_shape, self.input_dtype)
         if self.rescaling is not None:
             x = blocks.rescale(x, *self.rescaling)
         network = freeze(self.task.head(self.body(hp, x)))
@@ -245,7 +254,11 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         return [value for value in values if allows(self.network({**scope, hp.name: value}))]
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
-        """Every decision of the space, conditional ones included, at its default."""
+        """Every decision of the space, conditional ones included, at its default.
+
+        Raises:
+            ValueError: If two decisions have one name.
+        """
         known = keras_tuner.HyperParameters()
         explored: list[Any] = []
         waiting: list[Any] = [[]]
@@ -253,6 +266,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
             scope = waiting.pop(0)
             hp = keras_tuner.HyperParameters()
             hp.values = {condition.name: condition.values[0] for condition in scope}
+            self.describe(Decisions(hp.values, once=True))
             self.describe(hp)
             known.merge(hp, overwrite=False)
             explored += [s for s in hp.active_scopes if s not in explored]
@@ -287,6 +301,44 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         Not of different networks: some sets lead to the same one.
         """
         return size(self.hyperparameters())
+
+
+def check_images(name: str, input_shape: Sequence[int], smallest: int) -> None:
+    """Refuse inputs that are no images, or too small for a space.
+
+    Args:
+        name: Name of the space, for the message.
+        input_shape: Shape of one example.
+        smallest: Pixels that height and width must have at least.
+
+    Raises:
+        ValueError: If it is not `(height, width, channels)` of that size.
+    """
+    if len(input_shape) != 3 or min(input_shape[:2]) < smallest or input_shape[2] < 1:
+        raise ValueError(
+            f"{name} needs images (height, width, channels) of at least {smallest}x{smallest} "
+            f"pixels. Received: input_shape={tuple(input_shape)}. Resize them, or add the "
+            "channel axis to grey images."
+        )
+
+
+def check_series(name: str, input_shape: Sequence[int], shortest: int) -> None:
+    """Refuse inputs that are no sequences, or too short for a space.
+
+    Args:
+        name: Name of the space, for the message.
+        input_shape: Shape of one example.
+        shortest: Steps that a sequence must have at least.
+
+    Raises:
+        ValueError: If it is not `(length, channels)` of that length.
+    """
+    if len(input_shape) != 2 or input_shape[0] < shortest or input_shape[1] < 1:
+        raise ValueError(
+            f"{name} needs sequences (length, channels) of at least {shortest} steps. "
+            f"Received: input_shape={tuple(input_shape)}. Use longer windows, or put the "
+            "channels last, one for a single quantity."
+        )
 
 
 def check_weight_bits(bits: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from search_spaces import blocks
 from search_spaces.network import Node
 
-__all__ = ["ImageClassification", "Task"]
+__all__ = ["Classification", "NextToken", "Regression", "Task"]
 
 
 class Task(abc.ABC):
@@ -34,11 +34,11 @@ class Task(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageClassification(Task):
-    """One class an image.
+class Classification(Task):
+    """One class an example: of images, sequences or tables.
 
-    The head averages over the image and ends in logits: a softmax would cost a device many
-    passes and change no decision.
+    The head averages over all axes but the last and ends in logits: a softmax would cost a
+    device many passes and change no decision.
 
     Args:
         num_classes: Number of classes, at least 2; the model returns this many logits.
@@ -65,8 +65,7 @@ class ImageClassification(Task):
         return "val_accuracy"
 
     def head(self, x: Node) -> Node:
-        x = blocks.dropout(blocks.global_average_pool(x), self.dropout)
-        return blocks.dense(x, self.num_classes)
+        return blocks.dense(blocks.dropout(_pooled(x), self.dropout), self.num_classes)
 
     def compile_arguments(self) -> dict[str, Any]:
         import keras
@@ -80,3 +79,88 @@ class ImageClassification(Task):
             "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class Regression(Task):
+    """One number an example, or several.
+
+    Args:
+        units: Numbers the model returns.
+        dropout: Rate of dropout before the last layer; more regularises more.
+
+    Raises:
+        ValueError: If there is no number to return.
+    """
+
+    units: int = 1
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise ValueError(
+                f"A regression returns at least 1 number. Received: units={self.units}. "
+                "Count the columns of the targets."
+            )
+
+    @property
+    def objective(self) -> str:
+        return "val_loss"
+
+    def head(self, x: Node) -> Node:
+        return blocks.dense(blocks.dropout(_pooled(x), self.dropout), self.units)
+
+    def compile_arguments(self) -> dict[str, Any]:
+        import keras
+
+        return {
+            "loss": keras.losses.MeanSquaredError(),
+            "metrics": [keras.metrics.MeanAbsoluteError(name="mae")],
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class NextToken(Task):
+    """The next token at each position of a sequence, as language models have it.
+
+    Features must be a sequence `(length, channels)` in which no position knows those behind
+    it. The model returns logits `(length, vocabulary)`; the labels are the tokens, shifted by
+    one.
+
+    Args:
+        vocabulary: Number of different tokens, at least 2.
+        dropout: Rate of dropout before the last layer; more regularises more.
+
+    Raises:
+        ValueError: If there are fewer than 2 tokens.
+    """
+
+    vocabulary: int
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.vocabulary < 2:
+            raise ValueError(
+                "A language has at least 2 different tokens. "
+                f"Received: vocabulary={self.vocabulary}. Count the tokens."
+            )
+
+    @property
+    def objective(self) -> str:
+        return "val_loss"
+
+    def head(self, x: Node) -> Node:
+        return blocks.dense(blocks.dropout(x, self.dropout), self.vocabulary)
+
+    def compile_arguments(self) -> dict[str, Any]:
+        import keras
+
+        return {
+            "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            "metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        }
+
+
+def _pooled(x: Node) -> Node:
+    """One vector an example."""
+    return blocks.global_average_pool(x) if len(x.shape) > 1 else x

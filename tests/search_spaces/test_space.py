@@ -6,7 +6,7 @@ import pytest
 from search_spaces import blocks
 from search_spaces.decisions import Decisions
 from search_spaces.space import SearchSpace, choose, size
-from search_spaces.task import ImageClassification
+from search_spaces.task import Classification
 
 
 class Small(SearchSpace):
@@ -116,7 +116,7 @@ def test_the_reader_answers_as_keras_tuner_does():
 
 def test_the_model_is_compiled_for_the_labels():
     for one_hot, loss in ((False, "SparseCategoricalCrossentropy"), (True, "Categorical")):
-        task = ImageClassification(3, one_hot=one_hot)
+        task = Classification(3, one_hot=one_hot)
         model = Small((8, 8, 1), task=task).build(keras_tuner.HyperParameters())
         assert type(model.loss).__name__.startswith(loss)
         assert model.output_shape == (None, 3)
@@ -130,7 +130,7 @@ def test_any_keras_tuner_can_search_it(space, tmp_path):
     assert names == {hp.name for hp in space.hyperparameters().space}
 
 
-@pytest.mark.parametrize("given", [{}, {"num_classes": 3, "task": ImageClassification(3)}])
+@pytest.mark.parametrize("given", [{}, {"num_classes": 3, "task": Classification(3)}])
 def test_a_space_needs_classes_or_a_task_but_not_both(given):
     with pytest.raises(ValueError, match="either `num_classes` or `task`"):
         Small((8, 8, 1), **given)
