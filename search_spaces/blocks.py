@@ -241,13 +241,13 @@ def embedding(x: Node, vocabulary: int, width: int) -> Node:
     return layer("embedding", x, vocabulary=vocabulary, width=width)
 
 
-def position_embedding(x: Node) -> Node:
-    """Add a learned vector to each position of `(length, channels)`.
+def position_embedding(x: Node, width: int) -> Node:
+    """Project `(length, channels)` to `width` channels and add a learned vector a position.
 
-    Keras has no layer that adds weights to its input and nothing else; the one used also
-    scales each channel, from 1 at first.
+    It is a dense layer whose bias differs from position to position: the projection that
+    patches and tokens need anyway, and their positions in one stock layer.
     """
-    return layer("position", x)
+    return layer("position", x, width=width)
 
 
 def sinusoid(x: Node) -> Node:

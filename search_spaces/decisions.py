@@ -19,16 +19,16 @@ class Decisions:
 
     Args:
         values: Decisions by full name.
-        once: Whether to refuse that a name is read a second time, which would make one
-            decision of two.
+        checked: Whether to refuse that one name stands for two decisions. Reading a decision
+            twice is fine, as the cells of one kind do; offering other values is not.
 
     Raises:
-        ValueError: With `once`, when an active decision is read again.
+        ValueError: If `checked` and an active decision is read with other values than before.
     """
 
-    def __init__(self, values: Mapping[str, Any], once: bool = False) -> None:
+    def __init__(self, values: Mapping[str, Any], checked: bool = False) -> None:
         self.values = dict(values)
-        self._read_before: set[str] | None = set() if once else None
+        self._offered: dict[str, Any] | None = {} if checked else None
         self._prefix = ""
         self._active = True
 
@@ -43,7 +43,7 @@ class Decisions:
     ) -> Any:
         """The value picked among `values`."""
         first = values[0] if default is None else default
-        return self._read(name, first, parent_name, parent_values)
+        return self._read(name, first, parent_name, parent_values, values)
 
     def Int(
         self,
@@ -58,7 +58,8 @@ class Decisions:
     ) -> Any:
         """The whole number picked."""
         first = min_value if default is None else default
-        return self._read(name, first, parent_name, parent_values)
+        offered = (min_value, max_value, step)
+        return self._read(name, first, parent_name, parent_values, offered)
 
     def Float(
         self,
@@ -73,7 +74,8 @@ class Decisions:
     ) -> Any:
         """The number picked."""
         first = min_value if default is None else default
-        return self._read(name, first, parent_name, parent_values)
+        offered = (min_value, max_value, step)
+        return self._read(name, first, parent_name, parent_values, offered)
 
     def Boolean(
         self,
@@ -83,7 +85,7 @@ class Decisions:
         parent_values: Any = None,
     ) -> Any:
         """Whether it was picked."""
-        return self._read(name, default, parent_name, parent_values)
+        return self._read(name, default, parent_name, parent_values, (False, True))
 
     def Fixed(
         self,
@@ -93,7 +95,7 @@ class Decisions:
         parent_values: Any = None,
     ) -> Any:
         """The one value there is."""
-        return self._read(name, value, parent_name, parent_values)
+        return self._read(name, value, parent_name, parent_values, (value,))
 
     @contextlib.contextmanager
     def name_scope(self, name: str) -> Iterator[None]:
@@ -114,19 +116,18 @@ class Decisions:
         finally:
             self._active = outer
 
-    def _read(self, name: str, default: Any, parent: str | None, parent_values: Any) -> Any:
+    def _read(
+        self, name: str, default: Any, parent: str | None, parent_values: Any, offered: Any
+    ) -> Any:
         if not self._active or (parent and not self._matches(parent, parent_values)):
             return None
         name = self._prefix + name
-        if self._read_before is not None:
-            if name in self._read_before:
-                raise ValueError(
-                    "Each decision of a space needs a name of its own. Received: "
-                    f"`{name}` a second time in one network. Number the names of what is "
-                    'repeated, for example f"stage{i}/kernel", or read it once and use it '
-                    "twice."
-                )
-            self._read_before.add(name)
+        if self._offered is not None and self._offered.setdefault(name, offered) != offered:
+            raise ValueError(
+                "Each decision of a space needs a name of its own. Received: "
+                f"`{name}` with the values {self._offered[name]}, and again with {offered}. "
+                'Number the names of what is repeated, for example f"stage{i}/kernel".'
+            )
         return self.values.setdefault(name, default)
 
     def _matches(self, parent_name: str, parent_values: Any) -> bool:

@@ -166,7 +166,8 @@ def _attention_params(s: Settings, x: Sequence[Shape]) -> int:
 
 
 def _position_params(s: Settings, x: Sequence[Shape]) -> int:
-    return int(x[0][-1] + math.prod(x[0]))
+    length, channels = x[0]
+    return int((channels + length) * s["width"])
 
 
 _GATES = {"gru": 3, "lstm": 4}
@@ -245,7 +246,11 @@ OPERATIONS: dict[str, Operation] = {
     "embedding": Operation(
         lambda s, x: (*x[0], s["width"]), lambda s, x: int(s["vocabulary"] * s["width"])
     ),
-    "position": Operation(_same, _position_params),
+    "position": Operation(
+        lambda s, x: (x[0][0], s["width"]),
+        _position_params,
+        lambda s, x, y: math.prod(y) * x[0][-1],
+    ),
     "sinusoid": Operation(_same),
     "attention": Operation(_same, _attention_params, _attention_macs),
     "recurrent": Operation(_recurrent, _recurrent_params, _recurrent_macs),

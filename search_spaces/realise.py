@@ -115,9 +115,8 @@ def _global_average_pool(s: Settings, options: dict[str, Any], shape: Shape) -> 
 
 
 def _position(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
-    return layers.EinsumDense(
-        "btc,c->btc", shape, bias_axes="tc", kernel_initializer="ones", **options
-    )
+    length, _ = shape
+    return layers.EinsumDense("btc,cd->btd", (length, s["width"]), bias_axes="td", **options)
 
 
 def _sinusoid(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
@@ -136,7 +135,8 @@ _RANDOM: dict[str, Callable[[int | None], dict[str, Any]]] = {
     "attention": lambda seed: {"kernel_initializer": GlorotUniform(seed)},
     "embedding": lambda seed: {"embeddings_initializer": RandomUniform(-0.05, 0.05, seed)},
     "position": lambda seed: {
-        "bias_initializer": RandomNormal(stddev=_POSITION_DEVIATION, seed=seed)
+        "kernel_initializer": GlorotUniform(seed),
+        "bias_initializer": RandomNormal(stddev=_POSITION_DEVIATION, seed=seed),
     },
     "recurrent": lambda seed: {
         "kernel_initializer": GlorotUniform(seed),

@@ -266,7 +266,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
             scope = waiting.pop(0)
             hp = keras_tuner.HyperParameters()
             hp.values = {condition.name: condition.values[0] for condition in scope}
-            self.describe(Decisions(hp.values, once=True))
+            self.describe(Decisions(hp.values, checked=True))
             self.describe(hp)
             known.merge(hp, overwrite=False)
             explored += [s for s in hp.active_scopes if s not in explored]

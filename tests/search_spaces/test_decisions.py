@@ -43,3 +43,24 @@ def test_the_given_values_stay_as_they_are():
     values = {}
     Decisions(values).Choice("kind", ["a"])
     assert values == {}
+
+
+def test_one_name_for_two_decisions_is_refused():
+    reader = Decisions({}, checked=True)
+    reader.Choice("kernel", [3, 5])
+    with pytest.raises(ValueError, match=r"name of its own\. Received: `kernel` with"):
+        reader.Choice("kernel", [3, 5, 7])
+
+
+def test_one_decision_may_be_read_twice():
+    reader = Decisions({"kernel": 5}, checked=True)
+    assert reader.Choice("kernel", [3, 5]) == reader.Choice("kernel", [3, 5]) == 5
+
+
+def test_alternatives_may_have_decisions_of_one_name():
+    reader = Decisions({"kind": "a"}, checked=True)
+    reader.Choice("kind", ["a", "b"])
+    for kind, kernels in (("a", [3, 5]), ("b", [5, 7])):
+        with reader.conditional_scope("kind", kind):
+            reader.Choice("kernel", kernels)
+    assert reader.values == {"kind": "a", "kernel": 3}

@@ -227,3 +227,17 @@ class TestASpaceWithWeightBits:
     def test_weights_have_8_or_4_bits(self, space, bits):
         with pytest.raises(ValueError, match=r"8 or 4 bits. Received"):
             space.with_weight_bits(*bits)
+
+
+class Alike(SearchSpace):
+    def body(self, hp, x):
+        x = blocks.conv(x, hp.Choice("width", [8, 16]))
+        return blocks.conv(x, hp.Choice("width", [16, 32]))
+
+
+def test_decisions_with_names_alike_are_refused_before_anything_is_built():
+    space = Alike((8, 8, 1), 3)
+    with pytest.raises(ValueError, match="Received: `width` with the values"):
+        space.hyperparameters()
+    with pytest.raises(ValueError, match="Received: `width` with the values"):
+        space.declare_hyperparameters(keras_tuner.HyperParameters())
