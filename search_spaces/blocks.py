@@ -7,7 +7,7 @@ normalisation and activation, which becomes one operator on a device.
 from __future__ import annotations
 
 from search_spaces.network import Node, layer
-from search_spaces.operations import Size, single
+from search_spaces.operations import Size, pair, single
 
 __all__ = [
     "activation",
@@ -35,6 +35,7 @@ __all__ = [
     "recurrent",
     "rescale",
     "reshape",
+    "resize",
     "separable",
     "sinusoid",
     "squeeze_excite",
@@ -158,12 +159,12 @@ def subsample(x: Node, stride: Size = 2) -> Node:
     return max_pool(x, 1, stride)
 
 
-def upsample(x: Node, factor: Size = 2, interpolation: str = "nearest") -> Node:
-    """Enlarge images by `factor`, or `(down, right)`.
+def resize(x: Node, size: tuple[int, int], interpolation: str = "bilinear") -> Node:
+    """Bring images to a `size` of `(height, width)` pixels.
 
     Args:
         x: Images.
-        factor: Output side / input side.
+        size: Height and width, larger or smaller than those of `x`.
         interpolation: `"nearest"` repeats pixels, `"bilinear"` blends neighbours.
     """
     if interpolation not in ("nearest", "bilinear"):
@@ -171,7 +172,16 @@ def upsample(x: Node, factor: Size = 2, interpolation: str = "nearest") -> Node:
             'Interpolation must be "nearest" or "bilinear". Received: '
             f"interpolation={interpolation!r}. Use one of them."
         )
-    return layer("upsample", x, factor=single(factor), interpolation=interpolation)
+    if x.shape[:2] == tuple(size):
+        return x
+    return layer("resize", x, size=tuple(size), interpolation=interpolation)
+
+
+def upsample(x: Node, factor: Size = 2, interpolation: str = "nearest") -> Node:
+    """Enlarge images by `factor`, or `(down, right)`: `resize` to so many times the size."""
+    height, width, _ = x.shape
+    down, right = pair(factor)
+    return resize(x, (height * down, width * right), interpolation)
 
 
 def batch_norm(x: Node, center: bool = True, scale: bool = True) -> Node:
@@ -329,7 +339,9 @@ def multiply(*inputs: Node) -> Node:
     return layer("multiply", *inputs)
 
 
-def squeeze_excite(x: Node, filters: int) -> Node:
+def squeeze_excite(
+    x: Node, filters: int, activation: str = "relu", gate: str = "hard_sigmoid"
+) -> Node:
     """Weigh channels by what the whole image holds (Hu et al., 2018).
 
     The gate is a hard sigmoid, as in MobileNetV3: exact in int8. 1x1 convolutions on the
@@ -339,11 +351,14 @@ def squeeze_excite(x: Node, filters: int) -> Node:
     Args:
         x: Images.
         filters: Channels of the bottleneck between the two 1x1 convolutions.
+        activation: Name of the activation of the bottleneck.
+        gate: Name of the activation that weighs: `"hard_sigmoid"`, or `"sigmoid"` as first
+            published.
     """
-    gate = global_average_pool(x, keepdims=True)
-    gate = conv(gate, filters, 1, activation="relu", norm=False)
-    gate = conv(gate, x.channels, 1, activation="hard_sigmoid", norm=False)
-    return multiply(x, gate)
+    weights = global_average_pool(x, keepdims=True)
+    weights = conv(weights, filters, 1, activation=activation, norm=False)
+    weights = conv(weights, x.channels, 1, activation=gate, norm=False)
+    return multiply(x, weights)
 
 
 def inverted_residual(

@@ -133,6 +133,19 @@ class Node:
         """Size of the last axis."""
         return self.shape[-1]
 
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the network's input, without the batch."""
+        return self._layers[0].shape
+
+    def described(self) -> tuple[Layer, ...]:
+        """The layers of the network described so far, whether they lead here or not."""
+        return tuple(self._layers)
+
+    def at(self, index: int) -> Node:
+        """The output of another layer of the network, by its position in `described()`."""
+        return Node(self._layers, index)
+
 
 def input_node(shape: Sequence[int], dtype: str = "float32") -> Node:
     """Start a network: the node of its input.

@@ -99,10 +99,9 @@ def _cropped(s: Settings, x: Sequence[Shape]) -> Shape:
     return height - top - bottom, width - left - right, channels
 
 
-def _enlarged(s: Settings, x: Sequence[Shape]) -> Shape:
-    height, width, channels = x[0]
-    down, right = pair(s["factor"])
-    return height * down, width * right, channels
+def _resized(s: Settings, x: Sequence[Shape]) -> Shape:
+    height, width = s["size"]
+    return height, width, x[0][-1]
 
 
 def _concatenated(s: Settings, x: Sequence[Shape]) -> Shape:
@@ -240,7 +239,7 @@ OPERATIONS: dict[str, Operation] = {
     "global_average_pool": Operation(_global_pooled),
     "pad": Operation(_padded),
     "crop": Operation(_cropped),
-    "upsample": Operation(_enlarged),
+    "resize": Operation(_resized),
     "flatten": Operation(lambda s, x: (math.prod(x[0]),)),
     "reshape": Operation(_reshaped),
     "embedding": Operation(

@@ -93,9 +93,7 @@ _LAYERS: dict[str, Callable[[Settings, dict[str, Any]], Any]] = {
     ),
     "pad": lambda s, k: layers.ZeroPadding2D(s["padding"], **k),
     "crop": lambda s, k: layers.Cropping2D(s["cropping"], **k),
-    "upsample": lambda s, k: layers.UpSampling2D(
-        s["factor"], interpolation=s["interpolation"], **k
-    ),
+    "resize": lambda s, k: layers.Resizing(*s["size"], interpolation=s["interpolation"], **k),
     "layer_norm": lambda s, k: layers.LayerNormalization(epsilon=_EPSILON, **k),
     "embedding": lambda s, k: layers.Embedding(s["vocabulary"], s["width"], **k),
     "attention": _attention,

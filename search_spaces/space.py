@@ -52,6 +52,8 @@ def choose(
         What the picked alternative makes of `x`.
     """
     picked = hp.Choice(name, list(alternatives))
+    if isinstance(hp, Decisions):  # which learns nothing from scopes
+        return x if picked is None else alternatives[picked](x)
     result = x
     for value, block in alternatives.items():
         # The scope is opened for the others too: that is how KerasTuner, and
@@ -263,9 +265,15 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         explored: list[Any] = []
         waiting: list[Any] = [[]]
         while waiting:
-            scope = waiting.pop(0)
+            # Scopes that do not contradict each other are explored together.
+            wanted: dict[str, Any] = {}
+            for scope in waiting:
+                values = {condition.name: condition.values[0] for condition in scope}
+                if all(wanted.get(name, value) == value for name, value in values.items()):
+                    wanted |= values
+            waiting.pop(0)
             hp = keras_tuner.HyperParameters()
-            hp.values = {condition.name: condition.values[0] for condition in scope}
+            hp.values = wanted
             self.describe(Decisions(hp.values, checked=True))
             self.describe(hp)
             known.merge(hp, overwrite=False)

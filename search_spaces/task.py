@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces import blocks
 from search_spaces.network import Node
+
+if TYPE_CHECKING:
+    import keras_tuner
 
 __all__ = ["Classification", "NextToken", "Regression", "Task"]
 
@@ -21,7 +24,7 @@ class Task(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def objective(self) -> str:
+    def objective(self) -> str | keras_tuner.Objective:
         """What a search for this task maximises or minimises unless told otherwise."""
 
     @abc.abstractmethod
