@@ -31,7 +31,8 @@ print(report)
 | `ranges.py`            | ranges of activations, measured and narrowed                     |
 | `remedies.py`          | what is done when a file has lost too much accuracy              |
 | `sensitivity.py`       | `sensitivities`: what quantizing each operator costs             |
-| `weight_ranges.py`     | ranges of weights that are wide enough for their biases          |
+| `recurrence.py`        | recurrent layers step by step, for files without loops           |
+| `weight_ranges.py`     | ranges that are wide enough for kernels: weights, outputs        |
 | `fake_quantization.py` | layers that round as an integer file does                        |
 | `fine_tuning.py`       | `fine_tune`: a model trained on with the rounding of its file    |
 | `folding.py`           | `fold`: batch normalisation in the weights before it             |

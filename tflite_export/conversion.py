@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from tflite_export.compaction import compact as compacted
 from tflite_export.inspection import FloatingOperator, floating_operators
 from tflite_export.precision import in_float32
 from tflite_export.quantization import INTEGER, check_quantization, quantize
+from tflite_export.recurrence import unrolled
 from tflite_export.rewriting import quantizable
 from tflite_export.silence import silence
 
@@ -52,6 +54,8 @@ def convert(
     `quantize`. Files of the last three kinds compute with integers and nothing else. Where
     `quantize` has no int8 form of an operator but the TensorFlow converter has one (LeakyReLU,
     minimum, a ReLU6 that nothing can be fused with), an `"int8"` file is the converter's.
+    Recurrent layers are unrolled in those three kinds, a step after the other, and loops in
+    the others. Tokens must not be negative.
     The model is not changed; equal weights give equal bytes. Standard output and error are
     silenced meanwhile, for the whole process.
 
@@ -260,14 +264,19 @@ def _trace(model: keras.Model, spec: tf.TensorSpec) -> Any:
 
 def _function(model: keras.Model, spec: tf.TensorSpec, integer: bool) -> Any:
     """The trace of a model in float32; with `integer` of operators that have such a form."""
-    function = _trace(model, spec)
+    function = _traced(model, spec, integer)
     if _halves(function):
-        function = _trace(in_float32(model), spec)
+        function = _traced(in_float32(model), spec, integer)
         _refuse_halves(function, model)
     if integer:
         _refuse_loops(function, model)
         function = quantizable(function)
     return function
+
+
+def _traced(model: keras.Model, spec: tf.TensorSpec, integer: bool) -> Any:
+    with unrolled(model) if integer else contextlib.nullcontext():
+        return _trace(model, spec)
 
 
 def _converter(function: Any, samples: Any = None) -> Any:
@@ -322,8 +331,9 @@ def _refuse_loops(function: Any, model: keras.Model) -> None:
     if loops:
         raise ValueError(
             "Integer files cannot hold loops. Received: model="
-            f"{model.name!r} with {_described(['While'] * len(loops), loops, model)}. Build "
-            'recurrent layers with `unroll=True`, or use `quantization="dynamic"`.'
+            f"{model.name!r} with {_described(['While'] * len(loops), loops, model)}. Use "
+            "Keras' recurrent layers, which are unrolled for such files, write the steps one "
+            'by one, or use `quantization="dynamic"`.'
         )
 
 

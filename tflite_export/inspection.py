@@ -37,11 +37,13 @@ class NamedOperator(NamedTuple):
         op: Its name in the TensorFlow Lite schema, e.g. `"CONV_2D"`.
         outputs: Names of the tensors it writes.
         constants: Names of its weights, biases and other constants.
+        inputs: Names of the activations it reads.
     """
 
     op: str
     outputs: tuple[str, ...]
     constants: tuple[str, ...]
+    inputs: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -125,6 +127,7 @@ def operators_in(content: bytes) -> list[NamedOperator]:
             name,
             named(operator.Outputs(index) for index in range(operator.OutputsLength())),
             named(filter(constant, _operands(operator))),
+            named(index for index in _operands(operator) if not constant(index)),
         )
         for operator, name in _operators_of(model, graph)
     ]

@@ -20,10 +20,10 @@ from tflite_export.calibration import check_inputs
 from tflite_export.compaction import self_contained
 from tflite_export.inspection import operators_in
 from tflite_export.interpreter import TFLiteModel
-from tflite_export.ranges import Range, Ranges, measure
-from tflite_export.rewriting import named, widened
+from tflite_export.ranges import Range, Ranges, comparable, measure
+from tflite_export.rewriting import masks, named, settled, widened
 from tflite_export.silence import silence
-from tflite_export.weight_ranges import weight_ranges
+from tflite_export.weight_ranges import output_ranges, weight_ranges
 
 __all__ = ["INTEGER", "PRECISIONS", "QUANTIZATIONS", "check_quantization", "quantize"]
 
@@ -97,6 +97,8 @@ def quantize(
         if ranges is None:
             ranges = measure(content, _inputs(content, calibration, quantization))
         ranges = {**ranges, **{name: range_ for name, (_, range_) in added.items()}}
+        content, masked = masks(content, ranges)
+        ranges = comparable(content, ranges | masked)
     mixed |= {name: mixed[origin] for name, (origin, _) in added.items() if origin in mixed}
     recipe = RecipeManager()
     _add(recipe, ".*", quantization)
@@ -106,8 +108,13 @@ def quantize(
             scope = "".join(f"{output};" for output in scopes[name])
             _add(recipe, f"^{re.escape(scope)}$", precision)
     ranges = {name: _alive(range_) for name, range_ in (ranges or {}).items()}
+
+    def precision_of(name: str) -> str:
+        return mixed.get(name, quantization)
+
+    ranges |= output_ranges(content, ranges, precision_of)
     statistics = {name: _statistics(*range_) for name, range_ in ranges.items()}
-    weights = weight_ranges(content, ranges, lambda name: mixed.get(name, quantization))
+    weights = weight_ranges(content, ranges, precision_of)
     statistics |= {name: _statistics(*range_) for name, range_ in weights.items()}
     model = read_model(content)
     with silence():  # it draws progress bars
@@ -116,7 +123,7 @@ def quantize(
         )
         modifier = ModelModifier(model)
         quantized = bytes(modifier.modify_model(parameters, enable_progress_bar=False))
-    return self_contained(quantized)
+    return self_contained(settled(quantized))
 
 
 def check_quantization(quantization: str, choices: Iterable[str] = QUANTIZATIONS) -> None:

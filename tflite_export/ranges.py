@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from tflite_export.inspection import operators_in
 from tflite_export.silence import silence
 
-__all__ = ["Ranges", "activations", "central", "least_error", "measure", "narrowed"]
+__all__ = [
+    "Ranges",
+    "activations",
+    "central",
+    "comparable",
+    "least_error",
+    "measure",
+    "narrowed",
+]
 
 Array = NDArray[Any]
 Range = tuple[float, float]
@@ -21,6 +29,10 @@ Ranges = Mapping[str, Range]
 
 _BINS = 2048
 _CANDIDATES = 128  # ends tried on either side
+_SUMS = ("ADD", "SUB")
+# Of a term's width to the sum's, and of the sum's to the term's: kernels take a term's step
+# from 2**-10 to 2**8 steps of the sum.
+_LEAST_TERM, _LEAST_SUM = 2.0**-9, 2.0**-7
 
 
 def measure(content: bytes, inputs: Array) -> dict[str, Range]:
@@ -69,6 +81,43 @@ def narrowed(
         name: narrow(range_, counts[name]) if counts[name].any() else range_
         for name, range_ in ranges.items()
     }
+
+
+def comparable(content: bytes, ranges: Ranges) -> dict[str, Range]:
+    """Widen ranges of terms that are next to nothing beside their sum, and the reverse.
+
+    A term of less than a 512th of its sum rounds to nearly nothing whatever its range is, but
+    XNNPACK's kernels refuse scales so different, and with them the whole file. A branch behind
+    a multiplication by zero has such a term, or one that training has all but switched off.
+
+    Args:
+        content: The bytes of a float32 file, with its names.
+        ranges: Ranges of its activations.
+
+    Returns:
+        All ranges, those of such terms as wide as a 512th of the sum's, and a sum's as wide as
+        a 128th of its widest term.
+    """
+    found = dict(ranges)
+    for operator in reversed(operators_in(content)):  # a term may be a sum itself
+        terms = [name for name in operator.inputs if name in found]
+        if operator.op in _SUMS and terms and operator.outputs[0] in found:
+            (total,) = operator.outputs
+            widest = max(_width(found[name]) for name in terms)
+            found[total] = _widened(found[total], widest * _LEAST_SUM)
+            for name in terms:
+                found[name] = _widened(found[name], _width(found[total]) * _LEAST_TERM)
+    return found
+
+
+def _width(range_: Range) -> float:
+    low, high = range_
+    return max(high, 0.0) - min(low, 0.0)
+
+
+def _widened(range_: Range, least: float) -> Range:
+    low = min(range_[0], 0.0)
+    return range_ if _width(range_) >= least else (low, low + least)
 
 
 def central(range_: Range, counts: Array, share: float = 0.9999) -> Range:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,19 +14,26 @@ from ai_edge_litert import schema_py_generated as schema
 from tflite_export.compaction import packed, unpacked
 from tflite_export.inspection import tensor_names
 
-__all__ = ["named", "quantizable", "widened"]
+__all__ = ["masks", "named", "quantizable", "settled", "widened"]
 
 Range = tuple[float, float]
 
 _REWRITTEN = {"Neg", "Square"}
+_INTEGERS = {tf.int32.as_datatype_enum, tf.int64.as_datatype_enum}
+_SELECTIONS = (schema.BuiltinOperator.SELECT, schema.BuiltinOperator.SELECT_V2)
+_SPLITS = {schema.BuiltinOperator.SPLIT: 1, schema.BuiltinOperator.SPLIT_V: 0}  # what is split
+_MASKED = -1e9  # scores below it are masked ones
+_BELOW = 10.0
 _SUMS = (schema.BuiltinOperator.ADD, schema.BuiltinOperator.SUB)
 
 
 def quantizable(function: Any) -> Any:
-    """Rewrite `-x` and `x**2` as products, which have an int8 form.
+    """Rewrite what the quantizer knows no int8 form of.
 
-    Left alone they would stay in float between a DEQUANTIZE and a QUANTIZE. With this,
-    `LayerNormalization` and `RMSNormalization` become integer throughout.
+    Left alone, `-x`, `x**2` and an axis turned around would stay in float between a DEQUANTIZE
+    and a QUANTIZE: they become products and a gathering. With this, `LayerNormalization`,
+    `RMSNormalization` and `Bidirectional` become integer throughout. Tokens that `Embedding`
+    looks up are taken to count from the start of the vocabulary, as all tokenizers have it.
 
     Args:
         function: A concrete function of one input that captures no variables.
@@ -40,8 +47,16 @@ def quantizable(function: Any) -> Any:
         for node in graph.node
         if node.op in _REWRITTEN and node.attr["T"].type == tf.float32.as_datatype_enum
     ]
-    if not found:
+    lookups, reversals = _lookups(graph), _reversals(function)
+    if not found and not lookups and not reversals:
         return function
+    for node in list(graph.node):
+        if node.name in reversals:
+            _gather(graph, node, *reversals[node.name])
+    for node in lookups:
+        node.op, indices = "Identity", node.input[2]
+        del node.input[:]
+        node.input.append(indices)
     for node in found:
         node.input.append(_minus_one(graph, node) if node.op == "Neg" else node.input[0])
         node.op = "Mul"
@@ -59,11 +74,133 @@ def quantizable(function: Any) -> Any:
     ).get_concrete_function()
 
 
+def _lookups(graph: Any) -> list[Any]:
+    """Where `Embedding` counts negative tokens from the end of the vocabulary.
+
+    `SelectV2(tokens < 0, tokens + vocabulary, tokens)`: three operators, one of which has no
+    kernel on microcontrollers, for tokens that there are none of.
+    """
+    nodes = {node.name: node for node in graph.node}
+
+    def source(name: str) -> Any:
+        return nodes.get(name.split(":")[0])
+
+    found = []
+    for node in graph.node:
+        if node.op != "SelectV2" or node.attr["T"].type not in _INTEGERS:
+            continue
+        below, moved = source(node.input[0]), source(node.input[1])
+        if (
+            below is not None
+            and moved is not None
+            and (below.op, moved.op) == ("Less", "AddV2")
+            and below.input[0] == moved.input[0] == node.input[2]
+        ):
+            found.append(node)
+    return found
+
+
+def _reversals(function: Any) -> dict[str, tuple[int, int]]:
+    """Nodes that turn around a single axis of a known size: the axis and the size."""
+    found = {}
+    for node in function.graph.get_operations():
+        if node.type == "ReverseV2":
+            axes, shape = tf.get_static_value(node.inputs[1]), node.inputs[0].shape
+            if axes is not None and len(axes) == 1 and shape[int(axes[0])] is not None:
+                found[node.name] = int(axes[0]), int(shape[int(axes[0])])
+    return found
+
+
+def _gather(graph: Any, node: Any, axis: int, size: int) -> None:
+    """Turn an axis around by gathering, which the quantizer knows."""
+    order = graph.node.add(op="Const", name=f"{node.name}/order")
+    place = graph.node.add(op="Const", name=f"{node.name}/place")
+    values = np.arange(size - 1, -1, -1, dtype=np.int32), np.array(axis, np.int32)
+    for constant, value in zip((order, place), values, strict=True):
+        constant.attr["dtype"].type = tf.int32.as_datatype_enum
+        constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+    node.op = "GatherV2"
+    node.attr["Tparams"].CopyFrom(node.attr["T"])
+    node.attr["Tindices"].type = node.attr["Taxis"].type = tf.int32.as_datatype_enum
+    for name in ("T", "Tidx"):
+        del node.attr[name]
+    source = node.input[0]
+    del node.input[:]
+    node.input.extend([source, order.name, place.name])
+
+
 def _minus_one(graph: Any, node: Any) -> str:
     constant = graph.node.add(op="Const", name=f"{node.name}/minus_one")
     constant.attr["dtype"].CopyFrom(node.attr["T"])
     constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(-1.0))
     return str(constant.name)
+
+
+def masks(content: bytes, ranges: Mapping[str, Range]) -> tuple[bytes, dict[str, Range]]:
+    """Let masked scores be as low as 8 bits can tell from the others, instead of -3.4e38.
+
+    What a mask takes away is replaced by the lowest number there is before a softmax makes it
+    zero. With that in their range, all other scores would be the same 8-bit number. Ten below
+    the lowest of them a score is worth less than e**-10 of any other.
+
+    Args:
+        content: The bytes of a float32 file with names.
+        ranges: Ranges of its activations.
+
+    Returns:
+        The bytes of the file with other masks, and the ranges that change with them.
+    """
+    if not any(low < _MASKED for low, _ in ranges.values()):
+        return content, {}
+    model = unpacked(content)
+    graph = model.subgraphs[0]
+    changed: dict[str, Range] = {}
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex].builtinCode
+        if code not in _SELECTIONS:
+            continue
+        output, *sources = (
+            graph.tensors[i] for i in (*operator.outputs, *operator.inputs[1:])
+        )
+        constants = [t for t in sources if model.buffers[t.buffer].data is not None]
+        scores = [ranges[t.name.decode()] for t in sources if t.name.decode() in ranges]
+        if not scores or ranges[output.name.decode()][0] >= _MASKED:
+            continue
+        low, high = min(low for low, _ in scores), max(high for _, high in scores)
+        for tensor in constants:
+            values = np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.float32)
+            data = np.maximum(values, low - _BELOW).astype(np.float32).view(np.uint8)
+            tensor.buffer = _buffer(model, data)
+        changed[output.name.decode()] = low - _BELOW, high
+    return packed(model), changed
+
+
+def settled(content: bytes) -> bytes:
+    """Give outputs of a split that nothing reads the type of the others.
+
+    The quantizer looks at what is read only; what is left of a split, as in the first step of
+    an LSTM whose state is zero, would stay in float and no kernel has both.
+
+    Args:
+        content: The bytes of a quantized file.
+
+    Returns:
+        The same bytes if there is nothing to do, else those of the file with such outputs
+        quantized like their neighbours.
+    """
+    model = unpacked(content)
+    tensors = model.subgraphs[0].tensors
+    done = False
+    for operator in model.subgraphs[0].operators:
+        code = model.operatorCodes[operator.opcodeIndex].builtinCode
+        if code not in _SPLITS:
+            continue
+        source = tensors[operator.inputs[_SPLITS[code]]]
+        for output in (tensors[index] for index in operator.outputs):
+            if output.type != source.type and output.type == schema.TensorType.FLOAT32:
+                output.type, output.quantization = source.type, copy.copy(source.quantization)
+                done = True
+    return packed(model) if done else content
 
 
 def named(content: bytes) -> bytes:

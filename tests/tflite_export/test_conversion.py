@@ -19,7 +19,7 @@ def inputs_for(model, n=32):
 
 def assert_int8(content, model, tolerance):
     """The file is integer throughout and computes what the model does."""
-    assert set(tflite_export.tensor_dtypes(content)) <= {"int8", "int32"}
+    assert set(tflite_export.tensor_dtypes(content)) <= {"int8", "int32", "bool"}
     x = inputs_for(model)
     expected = np.asarray(model(x))
     error = np.abs(expected - tflite_export.run(content, x))
@@ -230,12 +230,48 @@ class TestModels:
         assert TFLiteModel(content).input.dtype == "int32"
         np.testing.assert_allclose(tflite_export.run(content, x), np.asarray(model(x)))
 
-    def test_a_recurrent_model_converts_to_float_and_unrolled_to_int8(self):
-        looped = sequential((5, 3), layers.SimpleRNN(4))
-        assert "WHILE" in tflite_export.operators(tflite_export.convert(looped, "float32"))
-        unrolled = sequential((5, 3), layers.SimpleRNN(4, unroll=True))
-        content = tflite_export.convert(unrolled, "int8", inputs_for(unrolled))
-        assert_int8(content, unrolled, tolerance=0.1)
+    @pytest.mark.parametrize(
+        "memory",
+        [
+            layers.SimpleRNN(4),
+            layers.GRU(4),
+            layers.LSTM(4, return_sequences=True),
+            layers.Bidirectional(layers.GRU(4, return_sequences=True)),
+        ],
+    )
+    def test_a_recurrent_model_loops_in_float_and_not_in_int8(self, memory):
+        model = sequential((5, 3), memory)
+        looped = tflite_export.convert(model, "float32")
+        assert "WHILE" in tflite_export.operators(looped)
+        content = tflite_export.convert(model, "int8", inputs_for(model))
+        assert "WHILE" not in tflite_export.operators(content)
+        assert_int8(content, model, tolerance=0.1)
+        np.testing.assert_allclose(
+            tflite_export.run(looped, inputs_for(model)),
+            np.asarray(model(inputs_for(model))),
+            atol=1e-5,
+        )
+
+    @pytest.mark.parametrize("causal", [False, True])
+    def test_attention_is_integer_masked_or_not(self, causal):
+        x = keras.Input((6, 8))
+        model = keras.Model(x, layers.MultiHeadAttention(2, 4)(x, x, use_causal_mask=causal))
+        content = tflite_export.convert(model, "int8", inputs_for(model))
+        assert ("SELECT_V2" in tflite_export.operators(content)) == causal
+        assert_int8(content, model, tolerance=0.1)
+
+    def test_looking_up_tokens_takes_one_operator_and_its_scale(self):
+        model = sequential((4,), layers.Embedding(9, 3), layers.Dense(2), dtype="int32")
+        x = np.arange(36).reshape(9, 4) % 9
+        content = tflite_export.convert(model, "int8", x)
+        assert set(tflite_export.operators(content)) == {
+            "GATHER",
+            "QUANTIZE",
+            "FULLY_CONNECTED",
+        }
+        expected = np.asarray(model(x))
+        error = np.abs(expected - tflite_export.run(content, x))
+        assert error.max() < 0.02 * np.ptp(expected)
 
 
 class TestRefuses:
@@ -292,8 +328,13 @@ class TestRefuses:
         self.refused(model, message, "int16x8", calibration=inputs_for(model))
 
     def test_int8_of_loops_which_would_kill_the_process(self):
-        model = sequential((5, 3), layers.LSTM(4, name="memory"))
-        message = r"loops.*Received: .*layer 'memory'.*unroll=True"
+        def settle(x):
+            return keras.ops.while_loop(
+                lambda x: keras.ops.max(x) > 0.1, lambda x: (x * 0.5,), (x,)
+            )[0]
+
+        model = sequential((5,), layers.Lambda(settle, output_shape=(5,), name="memory"))
+        message = r"loops.*Received: .*layer 'memory'.*recurrent layers"
         self.refused(model, message, "int8", calibration=inputs_for(model))
 
     def test_calibration_of_another_shape(self, model):

@@ -228,3 +228,20 @@ def test_weights_of_large_files_are_inside_of_the_flatbuffer():
     assert not any(file.Buffers(index).Size() for index in range(file.BuffersLength()))
     assert len(content) == pytest.approx(2**20, rel=0.05)
     assert error(content, x, tflite_export.run(floats, x)) < 0.05
+
+
+@pytest.mark.parametrize("summed", [False, True])
+@pytest.mark.parametrize("bias", [2e-6, 1e-5])
+def test_a_branch_that_hardly_leaves_zero_runs(bias, summed):
+    inputs = keras.Input((4, 4, 2))
+    x = layers.ReLU()(layers.Rescaling(0.0)(inputs))
+    weights = keras.initializers.RandomUniform(-1, 1, seed=0)
+    faint = keras.initializers.Constant(bias)
+    x = layers.Conv2D(4, 3, kernel_initializer=weights, bias_initializer=faint)(x)
+    if summed:
+        x = layers.Add()([x, layers.Conv2D(4, 3)(inputs)])
+    model = keras.Model(inputs, x)
+    samples = np.random.default_rng(0).normal(size=(8, 4, 4, 2)).astype("float32")
+    content = tflite_export.convert(model, "int8", samples)
+    found = tflite_export.TFLiteModel(content).predict(samples)
+    np.testing.assert_allclose(found, np.asarray(model(samples)), atol=0.1)

@@ -1,11 +1,14 @@
 import keras
 import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 import tflite_export
+from tflite_export.compaction import packed, unpacked
 from tflite_export.conversion import float_file
-from tflite_export.inspection import operators_in
+from tflite_export.inspection import floating_operators, operators_in
 from tflite_export.ranges import measure
-from tflite_export.rewriting import named, widened
+from tflite_export.rewriting import masks, named, settled, widened
 
 
 def test_a_file_with_names_is_left_as_it_is(model):
@@ -50,3 +53,53 @@ def test_what_is_not_asked_for_is_left(model):
     assert added == {}
     assert tflite_export.operators(again) == tflite_export.operators(content)
     assert widened(content, [])[0] is content
+
+
+def masked():
+    x = keras.Input((6, 8))
+    attend = keras.layers.MultiHeadAttention(2, 4, seed=0)
+    return keras.Model(x, attend(x, x, use_causal_mask=True))
+
+
+def test_masked_scores_are_just_below_the_others_and_count_for_nothing():
+    content = float_file(masked(), integer=True)
+    x = np.random.default_rng(0).normal(size=(16, 6, 8)).astype(np.float32)
+    ranges = measure(content, x)
+    (mask,) = (o.name for o in operators_in(content) if o.op == "SELECT_V2")
+    assert ranges[mask][0] < -1e30
+    other, changed = masks(content, ranges)
+    assert list(changed) == [mask]
+    assert measure(other, x)[mask] == pytest.approx(changed[mask], rel=0.05)
+    scores = changed[mask][1] - changed[mask][0]
+    assert 10 < scores < 30
+    np.testing.assert_allclose(
+        tflite_export.run(other, x), tflite_export.run(content, x), atol=1e-3
+    )
+
+
+def test_a_file_without_masks_is_left_as_it_is(model, x):
+    content = float_file(model)
+    assert masks(content, measure(content, x)) == (content, {})
+
+
+def test_what_nothing_reads_of_a_split_gets_the_type_of_the_rest():
+    model = keras.Sequential([keras.Input((4, 3)), keras.layers.LSTM(2)])
+    x = np.random.default_rng(0).normal(size=(16, 4, 3)).astype(np.float32)
+    content = tflite_export.convert(model, "int8", x)
+    assert settled(content) is content
+    broken = unpacked(content)
+    (code,) = (
+        index
+        for index, entry in enumerate(broken.operatorCodes)
+        if entry.builtinCode == schema.BuiltinOperator.SPLIT
+    )
+    first = next(o for o in broken.subgraphs[0].operators if o.opcodeIndex == code)
+    read = {i for o in broken.subgraphs[0].operators for i in o.inputs}
+    (unread,) = (i for i in first.outputs if i not in read)  # the first step forgets nothing
+    tensor = broken.subgraphs[0].tensors[unread]
+    tensor.type, tensor.quantization = schema.TensorType.FLOAT32, None
+    floating = packed(broken)
+    assert [o.name for o in floating_operators(floating)] == ["SPLIT"]
+    mended = settled(floating)
+    assert floating_operators(mended) == []
+    np.testing.assert_array_equal(tflite_export.run(mended, x), tflite_export.run(content, x))
