@@ -2,8 +2,8 @@
 
 A space describes (`Node`, `layer`), `freeze` turns what was described into a `Network`, and
 everything else is a pure function of it: what it costs (`costs.py`), the Keras model it stands
-for (`realise.py`), and here the canonical form by which equal networks are recognised.
-Describing takes about a millisecond and no TensorFlow.
+for (`realise.py`), and the canonical form by which equal networks are recognised
+(`canonical.py`). Describing takes about a millisecond and no TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from search_spaces.canonical import REPEATABLE, canonical
 from search_spaces.operations import OPERATIONS, Shape
 
 __all__ = ["Layer", "Network", "Node", "freeze", "input_node", "layer", "with_weight_bits"]
@@ -41,9 +42,12 @@ class Layer(NamedTuple):
 class Network:
     """A network as a graph of layers, in an order in which it can be computed.
 
-    Two networks are equal, and hash alike, when their canonical forms are the same: the order
-    in which layers were described and the order of the inputs of a sum make no difference,
-    whatever decisions led there.
+    Two networks are equal, and hash alike, when their canonical forms are the same: they
+    compute the same function when what is left of them has the same weights, whatever
+    decisions led there. The order in which layers were described and the order of the inputs
+    of a sum make no difference; nor does what is multiplied by zero, with all that is computed
+    from zeros, though its weights count among the costs. The learned shift of a batch
+    normalisation that normalises nothing but zeros is taken for the 0 that it starts from.
 
     Args:
         layers: Layer records; the first is the input, the last is the output, and each one
@@ -69,32 +73,13 @@ class Network:
 
     @functools.cached_property
     def canonical(self) -> tuple[Layer, ...]:
-        """The layers in canonical order.
+        """The layers simplified and in canonical order: see `canonical.py`.
 
-        Each layer gets a digest of what it is, what it reads and what reads it, refined as in
-        the Weisfeiler-Lehman test until it tells apart all that it can; a walk back from the
-        output that visits inputs in the order of their digests then numbers the layers. Equal
-        forms always mean equal networks. The reverse could fail only for graphs that the test
-        cannot tell apart, and then costs a repeated trial, nothing more.
+        Equal forms always mean equal networks. The reverse could fail, where graphs cannot be
+        told apart by looking at neighbours or a sum is read at two places, and then costs a
+        repeated trial, nothing more.
         """
-        digests = _refined_digests(self.layers)
-        number: dict[int, int] = {}
-        records: list[Layer] = []
-        walk = [len(self.layers) - 1]
-        while walk:
-            op, inputs, settings, shape = self.layers[walk[-1]]
-            if OPERATIONS[op].commutative:
-                inputs = tuple(sorted(inputs, key=digests.__getitem__))
-            ahead = next((i for i in inputs if i not in number), None)
-            if ahead is not None:
-                walk.append(ahead)
-                continue
-            sources = [number[i] for i in inputs]
-            if OPERATIONS[op].commutative:
-                sources.sort()
-            number[walk.pop()] = len(records)
-            records.append(Layer(op, tuple(sources), settings, shape))
-        return tuple(records)
+        return canonical(self.layers)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -187,19 +172,30 @@ def layer(op: str, *inputs: Node, **settings: Any) -> Node:
 
 
 def freeze(output: Node) -> Network:
-    """The network that ends in `output`, without the layers that do not lead there."""
+    """The network that ends in `output`.
+
+    Layers that do not lead there are left out. What has no weights and is computed twice from
+    the same, such as the rectified input of two branches, is one layer: so it is on a device,
+    whose file would have it once in any case.
+    """
     layers = output._layers
     needed = {0, output.index}
     for index in range(output.index, 0, -1):
         if index in needed:
             needed.update(layers[index].inputs)
-    position = {old: new for new, old in enumerate(sorted(needed))}
-    return Network(
-        tuple(
-            layers[old]._replace(inputs=tuple(position[i] for i in layers[old].inputs))
-            for old in position
-        )
-    )
+    position: dict[int, int] = {}
+    first: dict[Layer, int] = {}
+    frozen: list[Layer] = []
+    for index in sorted(needed):
+        record = layers[index]
+        record = record._replace(inputs=tuple([position[i] for i in record.inputs]))
+        place = len(frozen)
+        if record.op in REPEATABLE:
+            place = first.setdefault(record, place)
+        if place == len(frozen):
+            frozen.append(record)
+        position[index] = place
+    return Network(tuple(frozen))
 
 
 def with_weight_bits(network: Network, bits: int) -> Network:
@@ -216,46 +212,6 @@ def _narrowed(record: Layer, bits: int) -> Layer:
     if record.op not in _NARROW:
         return record
     return record._replace(settings=tuple(sorted((*record.settings, ("bits", bits)))))
-
-
-def _refined_digests(layers: Sequence[Layer]) -> list[int]:
-    """A digest a layer: what it is and where it stands, refined until no class splits."""
-    readers: list[list[int]] = [[] for _ in layers]
-    for index, record in enumerate(layers):
-        for source in record.inputs:
-            readers[source].append(index)
-    # Distances to both ends tell most layers apart before the first refinement.
-    above, below = [0] * len(layers), [0] * len(layers)
-    for index, record in enumerate(layers):
-        above[index] = 1 + max((above[i] for i in record.inputs), default=0)
-    for index in reversed(range(len(layers))):
-        below[index] = 1 + max((below[i] for i in readers[index]), default=0)
-    digests = _ranks(
-        [
-            (above[index], below[index], record.op, repr(record.settings), record.shape)
-            for index, record in enumerate(layers)
-        ]
-    )
-    classes = max(digests)
-    while classes + 1 < len(layers):
-        keys: list[tuple[Any, ...]] = []
-        for index, record in enumerate(layers):
-            sources = [digests[i] for i in record.inputs]
-            if OPERATIONS[record.op].commutative:
-                sources.sort()
-            targets = sorted(digests[i] for i in readers[index])
-            keys.append((digests[index], tuple(sources), tuple(targets)))
-        digests = _ranks(keys)
-        if max(digests) == classes:
-            break
-        classes = max(digests)
-    return digests
-
-
-def _ranks(keys: Sequence[tuple[Any, ...]]) -> list[int]:
-    # Ranks, unlike Python's hash of a string, are the same in every process.
-    position = {key: rank for rank, key in enumerate(sorted(set(keys)))}
-    return [position[key] for key in keys]
 
 
 def _lines(layers: Sequence[Layer]) -> Iterator[str]:
