@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_devices.program import Operator, Program, Tensor
+from edge_devices.program import Constant, Operator, Program, Tensor
 from edge_devices.source import content_of
 
 __all__ = ["read"]
@@ -49,7 +49,7 @@ class _Reader:
         self._types = _names(schema.TensorType)
         self._activations = _names(schema.ActivationFunctionType)
         self._paddings = _names(schema.Padding)
-        kept = [index for index in range(len(self._tensors)) if not self._constant(index)]
+        kept = [index for index in range(len(self._tensors)) if not self._is_constant(index)]
         self._position = {index: position for position, index in enumerate(kept)}
 
     def program(self) -> Program:
@@ -60,7 +60,13 @@ class _Reader:
             tuple(map(self._operator, operators)),
             self._positions([graph.Inputs(i) for i in range(graph.InputsLength())]),
             self._positions([graph.Outputs(i) for i in range(graph.OutputsLength())]),
-            len(self._tensors) - len(self._position),
+            tuple(
+                sorted(
+                    self._constant(index)
+                    for index in range(len(self._tensors))
+                    if index not in self._position
+                )
+            ),
         )
 
     def _operator(self, operator: Any) -> Operator:
@@ -109,7 +115,12 @@ class _Reader:
         options.Init(table.Bytes, table.Pos)
         return options
 
-    def _constant(self, index: int) -> bool:
+    def _constant(self, index: int) -> Constant:
+        quantization = self._tensors[index].Quantization()
+        scales = 0 if quantization is None else quantization.ScaleLength()
+        return Constant(self._dtype(index), self._shape(index) or (1,), scales)
+
+    def _is_constant(self, index: int) -> bool:
         buffer = self._model.Buffers(self._tensors[index].Buffer())
         # Files of more than 2 GB, and some quantizers, keep values behind the FlatBuffer.
         return bool(buffer.DataLength() or buffer.Size())

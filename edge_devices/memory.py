@@ -246,9 +246,10 @@ _PARAMETERS = {
 
 def _persistent(program: Program, scratch: Sequence[Sequence[int]], wide: bool) -> int:
     operators = program.operators
-    constants = program.constants
-    if constants is None:
+    if program.constants is None:
         constants = sum(bool(o.weights) + o.bias for o in operators)
+    else:
+        constants = len(program.constants)
     ends = len(program.inputs) + len(program.outputs)
     total = _INTERPRETER[wide] + _NODE[wide] * len(operators)
     total += _EVALUATED_TENSOR[wide] * (len(program.tensors) + constants)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-__all__ = ["Operator", "Program", "Tensor"]
+__all__ = ["Constant", "Operator", "Program", "Tensor"]
 
 Shape = tuple[int, ...]
 
@@ -48,6 +48,26 @@ class Tensor(NamedTuple):
     def bytes(self) -> int:
         """Bytes it takes in memory."""
         return -(-self.elements * _BITS[self.dtype] // 8)
+
+
+class Constant(NamedTuple):
+    """A tensor whose values are in the file: weights, biases, axes.
+
+    Attributes:
+        dtype: NumPy's name of its type, or `"int4"`.
+        shape: Its shape as the file has it, `(1,)` for a scalar.
+        scales: Number of its quantization scales: one a channel of weights and biases, one of
+            other quantized numbers, none of integers that count.
+    """
+
+    dtype: str
+    shape: Shape
+    scales: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of its values."""
+        return Tensor(self.shape, self.dtype).bytes
 
 
 class Operator(NamedTuple):
@@ -102,21 +122,24 @@ class Program(NamedTuple):
         operators: The operators, each after those it reads from.
         inputs: Positions of the tensors that are given.
         outputs: Positions of the tensors that are the result.
-        constants: Number of constant tensors (weights, biases, axes), one that several
-            operators read counted once; `None` where nobody counted them.
+        constants: The constant tensors, sorted, one that several operators read among them
+            once; `None` where nobody counted them.
     """
 
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    constants: int | None = None
+    constants: tuple[Constant, ...] | None = None
 
     def macs(self, operator: Operator) -> int:
-        """Multiply-accumulates of one operator: convolutions and dense layers have some."""
+        """Multiply-accumulates of one operator: products of matrices have some."""
+        written = self.tensors[operator.outputs[0]].elements
+        if operator.op == "BATCH_MATMUL" and operator.inputs:
+            # Matrices `(rows, inner)` by `(inner, columns)`, one after the other.
+            return written * self.tensors[operator.inputs[0]].shape[-1]
         if not operator.weights:
             return 0  # two activations multiplied: no weights of its own
-        written = self.tensors[operator.outputs[0]].elements
         if operator.op == "CONV_2D":
             return written * math.prod(operator.weights[1:])
         if operator.op == "DEPTHWISE_CONV_2D":

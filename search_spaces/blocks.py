@@ -30,6 +30,7 @@ __all__ = [
     "make_divisible",
     "max_pool",
     "multiply",
+    "narrow",
     "pad",
     "position_embedding",
     "recurrent",
@@ -225,6 +226,11 @@ def crop(x: Node, cropping: tuple[tuple[int, int], tuple[int, int]]) -> Node:
     return layer("crop", x, cropping=cropping)
 
 
+def narrow(x: Node, channels: int) -> Node:
+    """The first `channels` channels of images."""
+    return x if channels == x.channels else layer("narrow", x, channels=channels)
+
+
 def flatten(x: Node) -> Node:
     """All values of `x` in a row: from `(height, width, channels)` to one axis."""
     return layer("flatten", x)
@@ -251,13 +257,16 @@ def embedding(x: Node, vocabulary: int, width: int) -> Node:
     return layer("embedding", x, vocabulary=vocabulary, width=width)
 
 
-def position_embedding(x: Node, width: int) -> Node:
-    """Project `(length, channels)` to `width` channels and add a learned vector a position.
+def position_embedding(x: Node, width: int | None = None) -> Node:
+    """Add a learned vector to each position of `(length, channels)`.
 
-    It is a dense layer whose bias differs from position to position: the projection that
-    patches and tokens need anyway, and their positions in one stock layer.
+    Args:
+        x: A sequence.
+        width: Channels to project to at the same time, which makes it a dense layer whose bias
+            differs from position to position; `None` only adds. Keras has no layer that does
+            nothing but that: the one used multiplies by a single weight as well, 1 at first.
     """
-    return layer("position", x, width=width)
+    return layer("position", x, **({} if width is None else {"width": width}))
 
 
 def sinusoid(x: Node) -> Node:

@@ -50,7 +50,8 @@ def trainable_params(network: Network) -> int:
 def macs(network: Network) -> int:
     """Multiply-accumulates for one example: of convolutions, dense layers and the like.
 
-    Those of the Keras layers and those of the operators in the file are the same.
+    Those of the Keras layers and those of the operators in the file are the same, but for
+    recurrent layers: a file spares the first step's product with a state that is zero.
     """
     return sum(
         OPERATIONS[record.op].macs(dict(record.settings), shapes, record.shape)

@@ -3,15 +3,19 @@
 The converter folds batch normalisation into the convolution before it, clipping activations
 into the operator before them, and a factor on the inputs into the convolution after it. It
 drops dropout, and reshapes and padding that the next operator can do without. Where the graph
-leaves the order of operators open, the names of layers decide. Each rule was read off files,
-and tests compare whole programs with files.
+leaves the order of operators open, the names of layers decide (`graph_order.py`). Each rule
+was read off files, and tests compare whole programs with files.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from edge_devices.program import Operator, Program, Tensor
+from edge_devices.program import Constant, Program
+from search_spaces.draft import INPUT, Draft, Made
+from search_spaces.file_graph import Step
+from search_spaces.graph_order import steps
 from search_spaces.network import Network
 from search_spaces.operations import Settings, Shape, pair
 
@@ -31,16 +35,19 @@ _OPERATORS = {
     "sigmoid": "LOGISTIC",
 }
 _AXES = (1, 2)  # height and width
-_LINEAR = (("function", "linear"),)
-_INPUT = -1  # the network's input, where others are positions of operators
+_RULES = {"number": "_scalar", "reshaped": "_reshaped_to"}
+_RESIZE = {"nearest": "RESIZE_NEAREST_NEIGHBOR", "bilinear": "RESIZE_BILINEAR"}
 
 
 def lower(network: Network) -> Program:
     """The operators that the int8 file of a network has, in the order of the file.
 
-    Activations that are no operator (selu, softplus, mish) are taken for one all the same. Two
-    dense layers without an activation between them, and an activation behind a flattened
-    image, are left as described; the converter spares a bias there, or an operator.
+    Activations that are no operator (selu, softplus, mish) are taken for one all the same. An
+    activation behind a flattened image is left as described; the converter spares an operator.
+
+    One thing depends on more than the description. A concatenation needs inputs of one scale:
+    there is a QUANTIZE for each that may have another, and a file has fewer where ranges
+    happen to be equal.
 
     Args:
         network: The description. Its Keras model is taken to be `realise(network)`, by whose
@@ -49,175 +56,99 @@ def lower(network: Network) -> Program:
     Returns:
         What `edge_devices.flatbuffer.read` finds in the file, before there is one.
     """
-    lowering = _Lowering(network)
-    for index in range(1, len(network)):
-        lowering.lower(index)
+    lowering = _Lowering(steps(network), network.input_dtype)
     return lowering.program()
 
 
-class _Made:
-    """An operator while more may be folded into it; fields as in `Operator`.
-
-    `shape` is the output's, `after` what the layer read before anything was folded, and
-    `constant` the value of a constant, for those that operators share where they are equal.
-    """
-
-    __slots__ = (
-        "activation",
-        "after",
-        "bias",
-        "constant",
-        "dtype",
-        "inputs",
-        "name",
-        "op",
-        "padding",
-        "shape",
-        "stride",
-        "weights",
-        "window",
-    )
-
-    def __init__(self, op: str, name: str, inputs: list[int], shape: Shape) -> None:
-        self.op = op
-        self.name = name
-        self.inputs = self.after = inputs
-        self.shape = shape
-        self.weights: Shape = ()
-        self.dtype = "int8"
-        self.constant: Any = None
-        self.bias = False
-        self.window = self.stride = (1, 1)
-        self.padding = "SAME"
-        self.activation: str | None = None
-
-
 class _Lowering:
-    """One pass over the layers of a network."""
+    """One pass over the steps of a network."""
 
-    def __init__(self, network: Network) -> None:
-        self._layers = network.layers
-        self._readers = _readers(network)
-        self._made: list[_Made] = []
-        # By layer, the position of the operator whose output is the layer's.
-        self._maker = [_INPUT] * len(network)
+    def __init__(self, graph: list[Step], dtype: str) -> None:
+        self._steps = graph
+        self._readers: list[list[int]] = [[] for _ in graph]
+        for position, step in enumerate(graph):
+            for source in step.inputs:
+                self._readers[source].append(position)
+        self._draft = Draft(graph[0].shape, "int8" if dtype == "float32" else dtype)
+        # By step, the position of the operator whose output is the step's.
+        self._maker = [INPUT] * len(graph)
         # By operator, what convolutions and dense layers read instead of its output, because
         # it is in their weights.
         self._before: dict[int, int] = {}
         self._before_dense: dict[int, int] = {}
         self._padded: set[int] = set()
-
-    def lower(self, index: int) -> None:
-        op, sources, settings, _ = self._layers[index]
-        inputs = [self._maker[source] for source in sources]
-        s = dict(settings)
-        if op in _WEIGHTED:
-            made = self._weighted(index, s, inputs[0])
-        elif op in _SUMS:
-            made = inputs[0]
-            for other in inputs[1:]:
-                made = self._add(_SUMS[op], index, made, other)
-        elif op in _POOLS:
-            made = self._add(_POOLS[op], index, inputs[0])
-            self._slide(made, s, s["size"])
-        elif op == "dropout":
-            made = inputs[0]
-        else:
-            made = getattr(self, f"_{op}")(index, s, inputs[0])
-        self._maker[index] = made
+        self._above: dict[int, Made] = {}
 
     def program(self) -> Program:
-        output = self._maker[-1]
-        order = _order(self._made, output)
-        position = {made: number for number, made in enumerate(order, start=1)}
-        position[_INPUT] = 0
-        tensors, operators = [Tensor((1, *self._layers[0].shape))], []
-        constants: set[Any] = set()
-        for number, index in enumerate(order, start=1):
-            made = self._made[index]
-            tensors.append(Tensor((1, *made.shape)))
-            operators.append(
-                Operator(
-                    made.op,
-                    tuple([position[source] for source in made.inputs]),
-                    (number,),
-                    made.weights,
-                    made.bias,
-                    made.window,
-                    made.stride,
-                    made.padding,
-                    made.activation,
-                    made.dtype,
-                )
-            )
-            if made.weights:
-                constants.add(index if made.constant is None else made.constant)
-            if made.bias:
-                constants.add((index, "bias"))
-        return Program(
-            tuple(tensors), tuple(operators), (0,), (position[output],), len(constants)
-        )
+        for index in range(1, len(self._steps)):
+            step = self._steps[index]
+            inputs = [self._maker[source] for source in step.inputs]
+            s = step.settings
+            if step.op in _WEIGHTED:
+                made = self._weighted(index, s, inputs[0])
+            elif step.op in _SUMS:
+                made = self._draft.add(_SUMS[step.op], step.shape, *inputs)
+            elif step.op in _POOLS:
+                made = self._draft.add(_POOLS[step.op], step.shape, inputs[0])
+                self._slide(made, s, s["size"])
+            elif step.op == "concatenate":
+                made = self._draft.add("CONCATENATION", step.shape, *inputs)
+            elif step.op == "plain":
+                made = self._draft.add(s["operator"], step.shape, *inputs)
+            else:
+                made = getattr(self, _RULES.get(step.op, f"_{step.op}"))(index, s, *inputs)
+            self._maker[index] = made
+        return self._draft.program(self._maker[-1])
 
-    def _add(self, op: str, index: int, *inputs: int) -> int:
-        record = self._layers[index]
-        name = f"{record.op}_{index}_"  # as `realise` calls it
-        self._made.append(_Made(op, name, list(inputs), record.shape))
-        return len(self._made) - 1
-
-    def _add_constant(
-        self,
-        op: str,
-        index: int,
-        source: int,
-        weights: Shape,
-        constant: Any = None,
-        dtype: str = "int8",
-    ) -> int:
-        """An operator that reads a constant of shape `weights`, shared by its value."""
-        position = self._add(op, index, source)
-        made = self._made[position]
-        made.weights, made.constant, made.dtype = weights, constant, dtype
-        return position
-
-    def _alone(self, index: int) -> _Made | None:
-        """The operator that only this layer reads, if nothing was clipped there yet."""
-        (source,) = self._layers[index].inputs
+    def _alone(self, index: int) -> Made | None:
+        """The operator that only this step reads, if nothing was clipped there yet."""
+        (source,) = self._steps[index].inputs
         before = self._maker[source]
-        if before == _INPUT or len(self._readers[source]) > 1:
+        if before == INPUT or len(self._readers[source]) > 1:
             return None
-        made = self._made[before]
+        made = self._draft[before]
         return None if made.activation else made
 
     def _slide(self, position: int, s: Settings, window: Any) -> None:
-        made = self._made[position]
+        made = self._draft[position]
         made.window, made.stride = pair(window), pair(s["stride"])
         made.padding = s.get("padding", "same").upper()
 
     def _weighted(self, index: int, s: Settings, source: int) -> int:
-        record = self._layers[index]
-        shape = self._layers[record.inputs[0]].shape
-        before = self._before_dense if record.op == "dense" else self._before
-        biased = s["bias"] or record.op != "dense"  # convolutions always get one
-        described = source
+        step = self._steps[index]
+        shape = self._steps[step.inputs[0]].shape
+        before = self._before_dense if step.op == "dense" else self._before
+        biased = s["bias"] or step.op != "dense"  # convolutions always get one
         while source in before:
-            biased = biased or self._made[source].op == "ADD"
+            biased = biased or self._draft[source].op == "ADD"
             source = before[source]
-        position = self._add(_WEIGHTED[record.op], index, source)
-        made = self._made[position]
-        made.bias, made.after = biased, [described]
+        position = self._draft.add(_WEIGHTED[step.op], step.shape, source)
+        made = self._draft[position]
+        made.bias = biased
         if "bits" in s:
             made.dtype = f"int{s['bits']}"
-        if record.op == "dense":
+        if step.op == "dense":
             made.weights = (s["units"], shape[-1])
+            self._take_bias(index, made)
             return position
         self._slide(position, s, s["kernel"])
-        if record.inputs[0] in self._padded:
+        if step.inputs[0] in self._padded:
             made.padding = "SAME"
-        if record.op == "conv":
+        if step.op == "conv":
             made.weights = (s["filters"], *made.window, shape[-1])
         else:
             made.weights = (1, *made.window, shape[-1])
         return position
+
+    def _take_bias(self, index: int, made: Made) -> None:
+        """What a dense layer adds becomes part of the bias of one right behind it."""
+        above = self._alone(index)
+        if above is None or above.op != "FULLY_CONNECTED" or not (above.bias and made.bias):
+            return
+        above.bias = False
+        self._above[id(made)] = above
+        if id(above) in self._above:  # which has nothing to put it into now
+            self._above[id(above)].bias = True
 
     def _rescale(self, index: int, s: Settings, source: int) -> int:
         before = self._alone(index)
@@ -245,10 +176,11 @@ class _Lowering:
 
     def _number(self, op: str, index: int, source: int, value: Any) -> int:
         vector = isinstance(value, tuple)
-        shape = (len(value),) if vector else (1,)
+        weights = (len(value),) if vector else (1,)
         # The same number is one constant, wherever it is read.
-        constant = None if vector else ("number", float(value))
-        made = self._add_constant(op, index, source, shape, constant)
+        values = () if vector else (float(value),)
+        shape = self._steps[index].shape
+        made = self._draft.add_constant(op, shape, source, weights, *values, dtype="int8")
         self._before_dense[made] = source
         return made
 
@@ -257,13 +189,11 @@ class _Lowering:
         if before is not None and before.op in _WEIGHTED.values():
             before.bias = True
             return source
-        channels = (0,) * self._layers[index].shape[-1]
+        channels = (0,) * self._steps[index].shape[-1]
         return self._term(index, self._factor(index, source, channels), channels)
 
     def _activation(self, index: int, s: Settings, source: int) -> int:
-        function = s["function"]
-        if function == "linear":
-            return source
+        function, shape = s["function"], self._steps[index].shape
         before = self._alone(index)
         if function in _CLIPS:
             if before is not None and before.op in _CAN_CLIP:
@@ -271,73 +201,224 @@ class _Lowering:
                 self._before.pop(source, None)
                 self._before_dense.pop(source, None)
                 return source
-            return self._add(_CLIPS[function], index, source)
+            return self._draft.add(_CLIPS[function], shape, source)
         if function == "hard_sigmoid":
             # relu6(x + 3) / 6
             if before is not None and before.op in _WEIGHTED.values():
                 before.bias = True
             elif before is None or before.op != "ADD" or not before.weights:
                 source = self._term(index, source, 3.0)
-            self._made[source].activation = "RELU6"
+            self._draft[source].activation = "RELU6"
             self._before_dense.pop(source, None)
             return self._factor(index, source, 1 / 6)
         if function in ("silu", "swish"):
-            return self._add("MUL", index, source, self._add("LOGISTIC", index, source))
-        return self._add(_OPERATORS.get(function, function.upper()), index, source)
+            gate = self._draft.add("LOGISTIC", shape, source)
+            return self._draft.add("MUL", shape, source, gate)
+        return self._draft.add(_OPERATORS.get(function, function.upper()), shape, source)
 
     def _global_average_pool(self, index: int, s: Settings, source: int) -> int:
-        record = self._layers[index]
-        if s["keepdims"] and self._layers[record.inputs[0]].shape == record.shape:
+        step = self._steps[index]
+        before = self._steps[step.inputs[0]].shape
+        if s["keepdims"] and before == step.shape:
             return source
-        return self._add_constant("MEAN", index, source, (2,), _AXES, "int32")
+        axes = _AXES if len(before) == 4 else (1,)
+        return self._draft.add_constant("MEAN", step.shape, source, (len(axes),), axes)
 
     def _flatten(self, index: int, s: Settings, source: int) -> int:
-        record = self._layers[index]
-        before = self._layers[record.inputs[0]].shape
+        step = self._steps[index]
+        before = self._steps[step.inputs[0]].shape
         # Dense layers work on the last axis, whatever is before it.
-        dense = all(self._layers[reader].op == "dense" for reader in self._readers[index])
-        if before == record.shape or (before[-1] == record.shape[-1] and dense):
-            return source
-        shape = (1, *record.shape)
-        return self._add_constant("RESHAPE", index, source, (len(shape),), shape, "int32")
+        readers = self._readers[index]
+        dense = readers and all(self._steps[reader].op == "dense" for reader in readers)
+        flat = len(step.shape) == 2 and before[-1] == step.shape[-1]
+        return source if flat and dense else self._draft.reshape(step.shape, source)
 
     def _reshape(self, index: int, s: Settings, source: int) -> int:
-        record = self._layers[index]
+        shape = self._steps[index].shape
         before = self._alone(index)
         if (
             before is not None
             and before.op == "MEAN"
-            and record.shape in ((1, 1, *before.shape), before.shape[2:])
+            and shape[1:] in ((1, 1, *before.shape[1:]), before.shape[3:])
         ):
-            before.shape = record.shape
+            before.shape = shape
             return source
         return self._flatten(index, s, source)
 
     def _pad(self, index: int, s: Settings, source: int) -> int:
-        shape = self._layers[self._layers[index].inputs[0]].shape
-        readers = [self._layers[reader] for reader in self._readers[index]]
+        step = self._steps[index]
+        shape = self._steps[step.inputs[0]].shape[1:]
+        readers = [self._steps[reader] for reader in self._readers[index]]
         if readers and all(_same_padding(r, shape) == s["padding"] for r in readers):
             self._padded.add(index)
             return source
-        return self._add_constant("PAD", index, source, (4, 2), s["padding"], "int32")
+        return self._draft.add_constant("PAD", step.shape, source, (4, 2), s["padding"])
+
+    def _crop(self, index: int, s: Settings, source: int) -> int:
+        shape = self._steps[index].shape
+        (top, _), (left, _) = s["cropping"]
+        begin, end = (0, top, left, 0), (0, top + shape[1], left + shape[2], 0)
+        return self._sliced(shape, source, begin, end)
+
+    def _narrow(self, index: int, s: Settings, source: int) -> int:
+        shape = self._steps[index].shape
+        others = (0,) * (len(shape) - 1)
+        return self._sliced(shape, source, (*others, 0), (*others, shape[-1]))
+
+    def _sliced(self, shape: Shape, source: int, begin: Shape, end: Shape) -> int:
+        axes = len(shape)
+        return self._draft.add_constant(
+            "STRIDED_SLICE", shape, source, (axes,), begin, end, (1,) * axes
+        )
+
+    def _resize(self, index: int, s: Settings, source: int) -> int:
+        shape = self._steps[index].shape
+        name = _RESIZE[s["interpolation"]]
+        return self._draft.add_constant(name, shape, source, (2,), s["size"])
+
+    # Parts of layers, see `graph_order.py`.
+
+    def _scalar(self, index: int, s: Settings, source: int) -> int:
+        shape, value = self._steps[index].shape, s["value"]
+        return self._draft.add_constant(
+            s["operator"], shape, source, (1,), value, dtype="int8"
+        )
+
+    def _weights(self, index: int, s: Settings, source: int) -> int:
+        shape = self._steps[index].shape
+        shared = [s["key"]] if "key" in s else []
+        return self._draft.add_constant(
+            s["operator"], shape, source, s["weights"], *shared, dtype="int8"
+        )
+
+    def _mean(self, index: int, s: Settings, source: int) -> int:
+        shape = self._steps[index].shape
+        return self._draft.add_constant("MEAN", shape, source, (1,), (len(shape) - 1,))
+
+    def _reshaped_to(self, index: int, s: Settings, source: int) -> int:
+        made = self._draft.reshape(self._steps[index].shape, source)
+        # The shapes of these constants are not shared with those of others.
+        self._draft[made].constants = _einsum_shape(self._draft[made].shape)
+        return made
+
+    def _transposed(self, source: int, *axes: int) -> int:
+        shape = self._draft[source].shape
+        shape = tuple([shape[axis] for axis in axes])
+        return self._draft.add_constant("TRANSPOSE", shape, source, (len(axes),), axes)
+
+    def _scores(self, index: int, s: Settings, query: int, key: int) -> int:
+        """Products of queries and keys, one matrix a head."""
+        query = self._by_head(query)
+        key = self._transposed(key, 0, 2, 3, 1)
+        return self._draft.add("BATCH_MATMUL", self._steps[index].shape, query, key)
+
+    def _by_head(self, source: int) -> int:
+        """From `(1, length, heads, width)` to `(1, heads, length, width)`."""
+        _, length, heads, width = self._draft[source].shape
+        if heads > 1:
+            return self._transposed(source, 0, 2, 1, 3)
+        # Nothing moves, so that one reshaping is enough.
+        made = self._draft[source]
+        made.shape = (1, heads, length, width)
+        made.constants = _einsum_shape(made.shape)
+        return source
+
+    def _masked(self, index: int, s: Settings, source: int) -> int:
+        shape = self._steps[index].shape
+        made = self._draft.add_constant("SELECT_V2", shape, source, shape, shape, dtype="bool")
+        self._draft[made].constants["masked", made] = Constant("int8", (1,), 1)
+        return made
+
+    def _mixture(self, index: int, s: Settings, weights: int, value: int) -> int:
+        value = self._by_head(value)
+        made = self._draft.add("BATCH_MATMUL", self._draft[value].shape, weights, value)
+        _, heads, *_ = self._draft[value].shape
+        return self._transposed(made, 0, 2, 1, 3) if heads > 1 else made
+
+    def _position(self, index: int, s: Settings, source: int) -> int:
+        step = self._steps[index]
+        if "width" in s:
+            channels = self._steps[step.inputs[0]].shape[-1]
+            made = self._draft.add("FULLY_CONNECTED", step.shape, source)
+            self._draft[made].weights = (s["width"], channels)
+            return self._draft.add_constant(
+                "ADD", step.shape, made, step.shape[1:], dtype="int8"
+            )
+        split = (*step.shape, 1)
+        made = self._draft.reshape(split, source)
+        made = self._draft.add_constant("MUL", split, made, (1,), dtype="int8")
+        made = self._draft.add_constant("ADD", split, made, split[1:], dtype="int8")
+        return self._draft.reshape(step.shape, made)
+
+    def _sinusoid(self, index: int, s: Settings, source: int) -> int:
+        shape = self._steps[index].shape
+        before = self._alone(index)
+        if before is not None and before.op == "FULLY_CONNECTED":
+            before.bias = False  # it is part of what is added
+        return self._draft.add_constant("ADD", shape, source, shape[1:], dtype="int8")
+
+    def _unpack(self, index: int, s: Settings, source: int) -> int:
+        shape = self._steps[index].shape
+        made = self._draft.reshape((s["length"], *shape), source)
+        return self._draft.add_several("UNPACK", shape, made, s["length"])[0]
+
+    def _split(self, index: int, s: Settings, source: int) -> int:
+        shape = self._steps[index].shape
+        position = self._draft.add_several("SPLIT", shape, source, s["gates"])[0]
+        made = self._draft[position]
+        made.weights, made.dtype = (1,), "int32"
+        made.constants = {("int32", (1,)): Constant("int32", (1,))}  # the axis
+        return position
+
+    def _part(self, index: int, s: Settings, source: int) -> int:
+        """One of the outputs of an operator that has several."""
+        return (source, *self._draft[source].outputs)[s["number"]]
+
+    def _shared(self, index: int, s: Settings, source: int) -> int:
+        """A dense layer whose weights others read too."""
+        position = self._draft.add("FULLY_CONNECTED", self._steps[index].shape, source)
+        made = self._draft[position]
+        made.weights, made.bias = s["weights"], s["bias"]
+        units = made.weights[0]
+        made.constants = {s["key"]: Constant("int8", made.weights, units)}
+        if made.bias:
+            # Its scale is that of what is read times that of the weights. Outputs of one
+            # operator, which moves values only, have one scale.
+            owner = self._draft[source].owner
+            of = source if owner is None else owner
+            made.constants[s["key"], of] = Constant("int32", (units,), units)
+        return position
+
+    def _gate(self, index: int, s: Settings, source: int) -> int:
+        shape, number = self._steps[index].shape, s["number"]
+        end = 0 if number == s["gates"] - 1 else (number + 1) * shape[-1]  # 0: to the end
+        return self._sliced(shape, source, (0, number * shape[-1]), (0, end))
+
+    def _pack(self, index: int, s: Settings, *states: int) -> int:
+        return self._draft.add("PACK", self._steps[index].shape, *states)
+
+    def _turned(self, index: int, s: Settings, source: int) -> int:
+        return self._draft.reshape(self._steps[index].shape, source)
+
+    def _reversed(self, index: int, s: Settings, source: int) -> int:
+        shape = self._steps[index].shape
+        order = tuple(range(shape[1] - 1, -1, -1))
+        return self._draft.add_constant("GATHER", shape, source, (len(order),), order)
+
+    def _embedding(self, index: int, s: Settings, source: int) -> int:
+        shape = self._steps[index].shape
+        weights = (s["vocabulary"], s["width"])
+        return self._draft.add_constant("GATHER", shape, source, weights, dtype="int8")
 
 
-def _readers(network: Network) -> list[list[int]]:
-    """The layers that read each layer, or what does nothing to its output."""
-    stands_for = list(range(len(network)))
-    readers: list[list[int]] = [[] for _ in stands_for]
-    for index, (op, sources, settings, _) in enumerate(network.layers):
-        if op == "dropout" or (op == "activation" and settings == _LINEAR):
-            stands_for[index] = stands_for[sources[0]]
-        else:
-            for source in sources:
-                readers[stands_for[source]].append(index)
-    return [readers[source] for source in stands_for]
+def _einsum_shape(shape: Shape) -> dict[Any, Constant]:
+    """The shape that a product of tensors is brought to; not shared with shapes of layers."""
+    return {("einsum", shape): Constant("int32", (len(shape),))}
 
 
-def _same_padding(reader: Any, shape: Shape) -> Any:
+def _same_padding(reader: Step, shape: Shape) -> Any:
     """What "same" padding of a convolution without padding would be on images of `shape`."""
-    s = dict(reader.settings)
+    s: Mapping[str, Any] = reader.settings
     if reader.op not in ("conv", "depthwise") or s.get("padding") != "valid":
         return None
     amounts = []
@@ -345,34 +426,3 @@ def _same_padding(reader: Any, shape: Shape) -> Any:
         total = max((-(-side // stride) - 1) * stride + window - side, 0)
         amounts.append((total // 2, total - total // 2))
     return tuple(amounts)
-
-
-def _order(made: list[_Made], output: int) -> list[int]:
-    """The operators that lead to the output, in the order of the file.
-
-    TensorFlow's importer walks a graph from its input in depth, readers with later names
-    first, and writes operators in the reverse of the order in which it leaves them.
-    """
-    needed = {output}
-    readers: dict[int, list[int]] = {}
-    for position in range(len(made) - 1, -1, -1):
-        if position in needed:
-            needed.update(made[position].inputs)
-        for source in set(made[position].after):
-            readers.setdefault(source, []).append(position)
-    left: list[int] = []
-    seen: set[int] = set()
-    walk = [(_INPUT, False)]
-    while walk:
-        position, leaving = walk.pop()
-        if leaving:
-            left.append(position)
-        elif position not in seen:
-            seen.add(position)
-            walk.append((position, True))
-            ahead = readers.get(position, [])
-            if len(ahead) > 1:
-                ahead = sorted(ahead, key=lambda reader: (made[reader].name, reader))
-            walk += [(reader, False) for reader in ahead]
-    needed.discard(_INPUT)
-    return [position for position in reversed(left) if position in needed]

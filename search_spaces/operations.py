@@ -99,6 +99,10 @@ def _cropped(s: Settings, x: Sequence[Shape]) -> Shape:
     return height - top - bottom, width - left - right, channels
 
 
+def _narrowed(s: Settings, x: Sequence[Shape]) -> Shape:
+    return *x[0][:-1], s["channels"]
+
+
 def _resized(s: Settings, x: Sequence[Shape]) -> Shape:
     height, width = s["size"]
     return height, width, x[0][-1]
@@ -164,9 +168,19 @@ def _attention_params(s: Settings, x: Sequence[Shape]) -> int:
     return int(4 * channels * inner + 3 * inner + channels)
 
 
+def _positioned(s: Settings, x: Sequence[Shape]) -> Shape:
+    length, channels = x[0]
+    return length, s.get("width", channels)
+
+
 def _position_params(s: Settings, x: Sequence[Shape]) -> int:
     length, channels = x[0]
-    return int((channels + length) * s["width"])
+    # What only adds has a factor as well, see `realise`.
+    return (channels + length) * s["width"] if "width" in s else 1 + length * channels
+
+
+def _position_macs(s: Settings, x: Sequence[Shape], y: Shape) -> int:
+    return math.prod(y) * x[0][-1] if "width" in s else 0
 
 
 _GATES = {"gru": 3, "lstm": 4}
@@ -239,17 +253,14 @@ OPERATIONS: dict[str, Operation] = {
     "global_average_pool": Operation(_global_pooled),
     "pad": Operation(_padded),
     "crop": Operation(_cropped),
+    "narrow": Operation(_narrowed),
     "resize": Operation(_resized),
     "flatten": Operation(lambda s, x: (math.prod(x[0]),)),
     "reshape": Operation(_reshaped),
     "embedding": Operation(
         lambda s, x: (*x[0], s["width"]), lambda s, x: int(s["vocabulary"] * s["width"])
     ),
-    "position": Operation(
-        lambda s, x: (x[0][0], s["width"]),
-        _position_params,
-        lambda s, x, y: math.prod(y) * x[0][-1],
-    ),
+    "position": Operation(_positioned, _position_params, _position_macs),
     "sinusoid": Operation(_same),
     "attention": Operation(_same, _attention_params, _attention_macs),
     "recurrent": Operation(_recurrent, _recurrent_params, _recurrent_macs),

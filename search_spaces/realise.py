@@ -26,6 +26,7 @@ from search_spaces.operations import Settings, Shape
 __all__ = ["realise", "sinusoid"]
 
 
+_KERNEL_STRIDE = 1_000_003  # between the seeds of kernels in one layer
 _EPSILON = 1e-6  # of layer normalisation, as in vision transformers
 
 # Short trainings see too few batches for Keras' 0.99: the moving statistics that judge the
@@ -50,8 +51,18 @@ def _listed(value: float | tuple[float, ...]) -> float | list[float]:
 
 
 def _attention(s: Settings, options: dict[str, Any]) -> Any:
+    seed = options.pop("seed")
     attend = layers.MultiHeadAttention(s["heads"], s["width"], **options)
-    return lambda x: attend(x, x, use_causal_mask=s["causal"])
+
+    def call(x: Any) -> Any:
+        y = attend(x, x, use_causal_mask=s["causal"])
+        if seed is not None:
+            # Keras gives the four kernels copies of one initializer: all the same values.
+            for number, kernel in enumerate(attend.weights[::2]):
+                kernel.assign(GlorotUniform(seed + number * _KERNEL_STRIDE)(kernel.shape))
+        return y
+
+    return call
 
 
 def _recurrent(s: Settings, options: dict[str, Any]) -> Any:
@@ -60,7 +71,14 @@ def _recurrent(s: Settings, options: dict[str, Any]) -> Any:
         return cell(s["units"], return_sequences=s["sequences"], **options)
     inner = {key: value for key, value in options.items() if key != "name"}
     forward = cell(s["units"], return_sequences=s["sequences"], **inner)
-    return layers.Bidirectional(forward, name=options["name"])
+    # Left to itself Keras gives the other direction copies of seeded initializers.
+    for name in ("kernel_initializer", "recurrent_initializer"):
+        initializer = inner.get(name)
+        if initializer is not None and initializer.seed is not None:
+            seed = initializer.seed + _KERNEL_STRIDE
+            inner[name] = type(initializer)(seed=seed)
+    backward = cell(s["units"], return_sequences=s["sequences"], go_backwards=True, **inner)
+    return layers.Bidirectional(forward, backward_layer=backward, name=options["name"])
 
 
 _LAYERS: dict[str, Callable[[Settings, dict[str, Any]], Any]] = {
@@ -112,9 +130,26 @@ def _global_average_pool(s: Settings, options: dict[str, Any], shape: Shape) -> 
     return layers.GlobalAveragePooling2D(keepdims=s["keepdims"], **options)
 
 
+def _narrow(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
+    # Keras crops two axes: with channels first these are width and channels.
+    lost = shape[-1] - s["channels"]
+    return layers.Cropping2D(((0, 0), (0, lost)), data_format="channels_first", **options)
+
+
 def _position(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
     length, _ = shape
-    return layers.EinsumDense("btc,cd->btd", (length, s["width"]), bias_axes="td", **options)
+    if "width" in s:
+        return layers.EinsumDense(
+            "btc,cd->btd", (length, s["width"]), bias_axes="td", **options
+        )
+    # The product with a matrix of one weight, so that the bias is all that matters; in this
+    # form the converter takes it.
+    options["kernel_initializer"] = "ones"
+    about = {"dtype": options["dtype"]}
+    split = layers.Reshape((*shape, 1), name=f"{options['name']}_split", **about)
+    shift = layers.EinsumDense("btci,io->btco", (*shape, 1), bias_axes="tc", **options)
+    join = layers.Reshape(shape, name=f"{options['name']}_join", **about)
+    return lambda x: join(shift(split(x)))
 
 
 def _sinusoid(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
@@ -124,13 +159,14 @@ def _sinusoid(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
 # Layers that are built for the shape of what they read.
 _SHAPED: dict[str, Callable[[Settings, dict[str, Any], Shape], Any]] = {
     "global_average_pool": _global_average_pool,
+    "narrow": _narrow,
     "position": _position,
     "sinusoid": _sinusoid,
 }
 
 # What is random in a layer, by its seed.
 _RANDOM: dict[str, Callable[[int | None], dict[str, Any]]] = {
-    "attention": lambda seed: {"kernel_initializer": GlorotUniform(seed)},
+    "attention": lambda seed: {"seed": seed},
     "embedding": lambda seed: {"embeddings_initializer": RandomUniform(-0.05, 0.05, seed)},
     "position": lambda seed: {
         "kernel_initializer": GlorotUniform(seed),

@@ -6,7 +6,7 @@ import abc
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import keras_tuner
@@ -106,6 +106,9 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
     ```
     """
 
+    layouts: ClassVar[tuple[str, ...]] = ("images", "audio", "series", "table", "tokens")
+    """What the axes of inputs may be, the most usual first."""
+
     def __init__(
         self,
         input_shape: Sequence[int],
@@ -146,7 +149,12 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The Keras model of the network, compiled with Adam: KerasTuner's contract."""
-        model = realise(self.describe(hp))
+        # KerasTuner would build once a conditional scope to learn what there is.
+        reader = Decisions(hp.values)
+        network = self.describe(reader)
+        if not reader.values.keys() <= {known.name for known in hp.space}:
+            network = self.describe(hp)
+        model = realise(network)
         model.compile(optimizer="adam", **self.task.compile_arguments())
         return model
 

@@ -12,7 +12,7 @@ from search_spaces.network import Node
 if TYPE_CHECKING:
     import keras_tuner
 
-__all__ = ["Classification", "NextToken", "Regression", "Task"]
+__all__ = ["Classification", "NextToken", "Regression", "Task", "check_feature_map"]
 
 
 class Task(abc.ABC):
@@ -162,6 +162,24 @@ class NextToken(Task):
             "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "metrics": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         }
+
+
+def check_feature_map(name: str, x: Node) -> None:
+    """Refuse features that are not in rows and columns.
+
+    Args:
+        name: Name of the task, for the message.
+        x: Features.
+
+    Raises:
+        ValueError: If they are not `(rows, columns, channels)`.
+    """
+    if len(x.shape) != 3:
+        raise ValueError(
+            f"{name} needs features in rows and columns. Received: features of shape "
+            f"{x.shape}, of an input of shape {x.input_shape}. Use a space of images whose "
+            "body does not pool."
+        )
 
 
 def _pooled(x: Node) -> Node:
