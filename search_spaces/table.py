@@ -1,0 +1,202 @@
+"""Columns of a table as numbers for a network, by stock Keras preprocessing layers.
+
+A network that is searched, quantized and put on a device takes numbers. What turns a row of
+numbers and names into them is a `keras.utils.FeatureSpace`, adapted to the training rows and
+shipped beside the model:
+
+```python
+columns = {
+    "age": [31, 54, 27],
+    "income": [1.2e4, 3.3e4, 1.9e4],
+    "city": ["Rome", "Oslo", "Rome"],
+}
+encoder, width = table.encoder(columns)
+x = table.encode(encoder, columns)  # (3, 5): two numbers, three for the city
+model = kerasnas.search((x, y), space=MLP((width,), num_classes=2))
+encoder.save("encoder.keras")  # and keras.models.load_model to have it back
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["encode", "encoder"]
+
+_BATCH = 4096  # rows encoded at a time
+_LARGEST = 2**31 - 1  # of whole numbers that Keras looks up
+
+
+def encoder(
+    columns: Mapping[str, ArrayLike],
+    categories: Collection[str] = (),
+    most_categories: int = 100,
+) -> tuple[Any, int]:
+    """Learn how to encode rows like these.
+
+    Numbers are shifted and scaled to mean 0 and variance 1. Categories become one number
+    each, 1 for the row's own, and one more stands for any that is new, as does -1 among whole
+    numbers. Texts are categories, and so are the whole numbers of columns named in
+    `categories`; whole numbers are numbers otherwise, and so are truth values.
+
+    Args:
+        columns: The training rows: one sequence of values a column, all of one length.
+        categories: Columns whose whole numbers are names, as postal codes are.
+        most_categories: Categories that a column may have. Each becomes an input of the
+            network.
+
+    Returns:
+        The `keras.utils.FeatureSpace`, adapted, and the number of numbers it makes of a row.
+        They stand in the alphabetic order of the columns' names.
+
+    Raises:
+        ValueError: If a column has values of several kinds, or of a kind that is neither; if
+            values are missing; if it has too many categories; or if columns differ in length.
+    """
+    from keras.utils import FeatureSpace
+
+    arrays = _arrays(columns)
+    unknown = sorted(set(categories) - set(arrays))
+    if unknown:
+        raise ValueError(
+            f"`categories` must name columns. Received: {unknown}, with the columns "
+            f"{sorted(arrays)}. Check the spelling."
+        )
+    features: dict[str, Any] = {}
+    for name, values in arrays.items():
+        if values.dtype.kind != "U" and name not in categories:
+            features[name] = FeatureSpace.float_normalized()
+            continue
+        _check_categories(name, values, most_categories)
+        kind = (
+            FeatureSpace.string_categorical
+            if values.dtype.kind == "U"
+            else FeatureSpace.integer_categorical
+        )
+        features[name] = kind(num_oov_indices=1, output_mode="one_hot")
+    space = FeatureSpace(features, output_mode="concat")
+    space.adapt(_batches(space, arrays))
+    return space, int(space.get_encoded_features().shape[-1])
+
+
+def encode(encoder: Any, columns: Mapping[str, ArrayLike]) -> NDArray[np.float32]:
+    """Encode rows by what `encoder` has learned.
+
+    Args:
+        encoder: A `keras.utils.FeatureSpace` of `encoder`.
+        columns: Rows, as there; columns that were not there are left out.
+
+    Returns:
+        Numbers, `(rows, width)`.
+
+    Raises:
+        ValueError: If a column is missing, or not of the kind it was.
+    """
+    missing = sorted(set(encoder.features) - set(columns))
+    if missing:
+        raise ValueError(
+            f"All columns that the encoder knows are needed. Received: {sorted(columns)}, "
+            f"without {missing}. Add them."
+        )
+    arrays = _arrays({name: columns[name] for name in encoder.features})
+    for name, values in arrays.items():
+        expected, received = encoder.features[name].dtype, _kind(values)
+        if (expected == "string") != (received == "texts"):
+            wanted = "texts" if expected == "string" else "numbers"
+            raise ValueError(
+                f"A column must hold what it held before. Received: {received} in {name!r}, "
+                f"which had {wanted}. Convert it."
+            )
+    parts = [encoder(batch).numpy() for batch in _batches(encoder, arrays)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _batches(space: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    import tensorflow as tf
+
+    kinds = {"float32": np.float32, "int32": np.int32, "string": np.str_}
+    columns: dict[str, NDArray[Any]] = {
+        name: values.astype(kinds[space.features[name].dtype])
+        for name, values in arrays.items()
+    }
+    return tf.data.Dataset.from_tensor_slices(columns).batch(_BATCH)
+
+
+def _arrays(columns: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+    """The columns as arrays of texts, whole numbers or numbers."""
+    arrays = {str(name): _array(str(name), values) for name, values in columns.items()}
+    lengths = {name: len(values) for name, values in arrays.items()}
+    if not lengths or len(set(lengths.values())) > 1 or not min(lengths.values()):
+        raise ValueError(
+            "A table needs columns of one length, at least 1. Received: "
+            f"lengths={lengths}. Give each row a value in each column."
+        )
+    return arrays
+
+
+def _array(name: str, values: ArrayLike) -> NDArray[Any]:
+    # NumPy would silently turn the numbers among texts into texts.
+    array = np.asarray(values, dtype=None if hasattr(values, "dtype") else object)
+    if array.ndim != 1:
+        raise ValueError(
+            f"A column has one value a row. Received: {name!r} of shape {array.shape}. Split "
+            "it into several columns."
+        )
+    if array.dtype.kind in "OT":
+        array = _of_one_kind(name, array)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise ValueError(
+            f"Numbers must be finite. Received: {array[row]} in row {row} of {name!r}. Fill "
+            "in what is missing, e.g. by the median, or leave the rows out."
+        )
+    if array.dtype.kind == "S":
+        array = array.astype(np.str_)
+    if array.dtype.kind not in "biufU":
+        raise ValueError(
+            f"A column holds numbers or texts. Received: {array.dtype} in {name!r}. Convert "
+            "it, e.g. dates to days."
+        )
+    return array
+
+
+def _of_one_kind(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    kinds: dict[str, int] = {}
+    for row, value in enumerate(array):
+        kind = "a missing value" if value is None else type(value).__name__
+        if isinstance(value, (bool, np.bool_, int, float, np.integer, np.floating)):
+            kind = "a number"
+        elif isinstance(value, str):
+            kind = "a text"
+        kinds.setdefault(kind, row)
+    if len(kinds) > 1 or not kinds.keys() <= {"a number", "a text"}:
+        found = ", ".join(f"{kind} (row {row})" for kind, row in kinds.items())
+        raise ValueError(
+            f"A column holds numbers or texts, not both, and a value in each row. Received: "
+            f"{found} in {name!r}. Convert them to one kind, and fill in what is missing."
+        )
+    return np.asarray(array.tolist())
+
+
+def _kind(values: NDArray[Any]) -> str:
+    return "texts" if values.dtype.kind == "U" else "numbers"
+
+
+def _check_categories(name: str, values: NDArray[Any], most: int) -> None:
+    if values.dtype.kind == "f" or (
+        values.dtype.kind in "iu" and abs(values).max() > _LARGEST
+    ):
+        raise ValueError(
+            "Categories are texts or whole numbers of 32 bits. Received: "
+            f"{values.dtype.name} in {name!r}. Convert them to texts."
+        )
+    found = len(np.unique(values))
+    if found > most:
+        raise ValueError(
+            f"A column may have {most} categories. Received: {found} in {name!r}. Leave it "
+            "out if it only names rows, join rare categories, or raise `most_categories`."
+        )
