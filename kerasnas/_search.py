@@ -26,7 +26,7 @@ from edge_devices.spelling import did_you_mean
 from edge_devices.units import COSTS, format_cost
 from kerasnas.budget import Budget
 from kerasnas.costs import Costs, as_device, is_supported, tightest
-from kerasnas.data import Data, load
+from kerasnas.data import LAYOUTS, Data, load
 from kerasnas.limits import parse_duration, parse_limits, violation
 from kerasnas.oracles._oracle import SearchOracle
 from kerasnas.oracles.candidates import smallest
@@ -35,6 +35,7 @@ from kerasnas.oracles.random_search import RandomSearch
 from kerasnas.result import SearchResult
 from kerasnas.session import Session
 from kerasnas.tuner import check_oracle
+from search_spaces.auto import family
 from search_spaces.space import SearchSpace, check_weight_bits
 from search_spaces.task import Classification
 from tflite_export.exporter import check_drop
@@ -54,7 +55,7 @@ def search(
     train_data: Any,
     validation_data: Any = None,
     *,
-    space: Any = "mobilenet",
+    space: Any = "auto",
     strategy: Any = "bayesian",
     objective: Any = None,
     limits: Mapping[str, float | int | str] | None = None,
@@ -64,6 +65,7 @@ def search(
     max_trials: int | None = None,
     max_time: float | str | None = None,
     epochs: int | None = None,
+    layout: str | None = None,
     image_size: tuple[int, int] | None = None,
     validation_split: float = 0.2,
     steps: int | None = None,
@@ -88,16 +90,18 @@ def search(
     that was interrupted, by Ctrl-C or by force; Ctrl-C returns the best model so far.
 
     Args:
-        train_data: Labelled images: a `tf.data.Dataset`, batched or not, of `(x, y)`,
+        train_data: Labelled examples: a `tf.data.Dataset`, batched or not, of `(x, y)`,
             `(x, y, sample_weight)` or TFDS' dictionaries, such as
             `keras.utils.image_dataset_from_directory` makes; or a tuple of arrays. Integer
-            or one-hot labels. uint8 images are divided by 255, others are standardised,
+            or one-hot labels. uint8 images are divided by 255, all else is standardised,
             both inside the model.
         validation_data: Likewise; candidates are compared on it, and the returned model
             has in the end been trained on it too: judge that on other data. `None` splits a
             fixed, stratified part off.
-        space: `"mobilenet"`, a `SearchSpace` (an instance, or a class to be made for the
-            data), or any `keras_tuner.HyperModel` or build function. An instance without
+        space: `"auto"`, which chooses by the examples and says so (see
+            `search_spaces.auto.family`); a name in `search_spaces.SPACES`, a `SearchSpace` (an
+            instance, or a class to be made for the data), or any `keras_tuner.HyperModel` or
+            build function. An instance without
             `rescaling` is given that of the data; `(1.0, 0.0)` says that it needs none.
         strategy: `"bayesian"`, `"random"`, or any `keras_tuner.Oracle`, which then brings
             its own objective, seed and number of trials.
@@ -128,6 +132,10 @@ def search(
             Under half of it goes to candidates, the rest to training the best.
         epochs: Epochs of every training. `None` is automatic: short looks at candidates,
             full training for the best few.
+        layout: What the axes of an example are: `"images"` (height, width[, channels]),
+            `"audio"` (frames, bands), such as log-mel spectrograms, `"series"` (length,
+            channels) or `"table"` (columns,). `None` goes by the space and the shape; of two
+            axes, whole numbers and squares are images, others series.
         image_size: `(height, width)` to resize images to; needed when they vary.
         validation_split: Share of the examples that is split off without `validation_data`.
         steps: Batches (examples, if not batched) to read of a data set without end.
@@ -192,12 +200,18 @@ def search(
         train_data,
         validation_data,
         validation_split=validation_split,
+        layout=layout,
+        layouts=_layouts(space),
         image_size=image_size,
         steps=steps,
         class_names=class_names,
         seed=seed,
         cache_dir=folder,
     )
+    chosen = ""
+    if isinstance(space, str) and space == "auto":
+        task = Classification(data.num_classes)
+        space, chosen = family(data.input_shape, task, layout=data.layout)
     hypermodel = _for_data(space, data)
     if bits != (8,) and not isinstance(hypermodel, SearchSpace):
         raise ValueError(
@@ -230,6 +244,7 @@ def search(
         "augment": augment,
         "seed": seed,
         "input_shape": list(data.input_shape),
+        "layout": data.layout,
         "num_classes": data.num_classes,
         "class_names": data.class_names,
         "data": _fingerprint(data),
@@ -241,6 +256,8 @@ def search(
         if earlier.winner is not None and earlier.budgeted == budgeted:
             return earlier.best_model()
         spent = earlier.spent()
+    if chosen and verbose:
+        print(f'space="{space}" was chosen for {chosen}')
     return Session(
         space=hypermodel,
         oracle=oracle,
@@ -252,6 +269,7 @@ def search(
         epochs=epochs,
         recipe={
             "augment": augment,
+            "layout": data.layout,
             "balance": class_weight is not None,
             "mixed_precision": _mixed_precision_pays(data),
             "seed": seed,
@@ -333,8 +351,8 @@ def _check_format(device: Device | None) -> None:
 
 def _check_space(space: Any) -> None:
     if isinstance(space, str):
-        if space not in search_spaces.SPACES:
-            raise _unknown("space", space, search_spaces.SPACES)
+        if space != "auto" and space not in search_spaces.SPACES:
+            raise _unknown("space", space, ["auto", *search_spaces.SPACES])
     elif not (callable(space) or isinstance(space, keras_tuner.HyperModel)):
         raise TypeError(
             "A space is a name, a `SearchSpace`, a `keras_tuner.HyperModel` or a function "
@@ -406,11 +424,35 @@ def _earlier(folder: Path) -> SearchResult | None:
     return None
 
 
+def _space_class(space: Any) -> Any:
+    """The class of the space that was asked for; of `"auto"` none."""
+    if isinstance(space, str):
+        return None if space == "auto" else getattr(search_spaces, search_spaces.SPACES[space])
+    return space if inspect.isclass(space) else type(space)
+
+
+def _layouts(space: Any) -> tuple[str, ...]:
+    """What the axes of examples may be for a space; anything for `"auto"` and models."""
+    taken = getattr(_space_class(space), "layouts", tuple(LAYOUTS))
+    if isinstance(space, SearchSpace):
+        # Made for a shape, it has settled how many axes there are.
+        axes = len(space.input_shape)
+        taken = tuple(name for name in taken if LAYOUTS.get(name, (0,))[-1] == axes)
+    return taken
+
+
 def _for_data(space: Any, data: Data) -> keras_tuner.HyperModel:
     """The space that was asked for, made for these data."""
     task = Classification(data.num_classes, one_hot=data.one_hot)
     if isinstance(space, str):
-        space = getattr(search_spaces, search_spaces.SPACES[space])
+        space = _space_class(space)
+    if data.layout not in _layouts(space):
+        raise ValueError(
+            f"The space is for {' or '.join(_layouts(space))}. Received: "
+            f"space={getattr(_space_class(space), '__name__', space)} for examples of shape "
+            f"{data.input_shape}, layout={data.layout!r}. Pass another space, or `layout` if "
+            "they are something else."
+        )
     if inspect.isclass(space) and issubclass(space, SearchSpace):
         return space(data.input_shape, task=task, rescaling=data.rescaling)
     if not isinstance(space, SearchSpace):
@@ -418,15 +460,16 @@ def _for_data(space: Any, data: Data) -> keras_tuner.HyperModel:
     if space.input_shape != data.input_shape:
         raise ValueError(
             "The space was made for inputs of another shape. Received: "
-            f"space.input_shape={space.input_shape}, images of shape {data.input_shape}. Make "
-            "it for the images, or pass `image_size`."
+            f"space.input_shape={space.input_shape}, examples of shape {data.input_shape}, "
+            f"layout={data.layout!r}. Make it for the examples, pass `layout`, or of images "
+            "`image_size`."
         )
     theirs = space.task
     if not isinstance(theirs, Classification) or theirs.num_classes != task.num_classes:
         raise ValueError(
             "The space was made for another task. Received: "
-            f"space.task={theirs} for {task.num_classes} classes of images. Make it for the "
-            "data, or pass its class instead."
+            f"space.task={theirs} for {task.num_classes} classes. Make it for the data, or "
+            "pass its class instead."
         )
     space = copy.copy(space)
     space.task = dataclasses.replace(theirs, one_hot=data.one_hot)
@@ -476,7 +519,7 @@ def _check_reachable(
         wanted = ", ".join(f"{k} <= {format_cost(k, v)}" for k, v in limits.items())
         found = ", ".join(f"{k} {format_cost(k, nearest[k])}" for k in limits)
         raise ValueError(
-            f"No network of this space meets the limits. Received: {wanted} for images of "
+            f"No network of this space meets the limits. Received: {wanted} for examples of "
             f"shape {space.input_shape}; the smallest that was found has {found}. Raise the "
             "limits, or make the images smaller with `image_size`."
         )
@@ -516,7 +559,7 @@ def _let_gpu_memory_grow() -> None:
 def _mixed_precision_pays(data: Data) -> bool:
     """Whether there is a GPU with float16 units, and images that keep it busy."""
     gpus = tf.config.list_physical_devices("GPU")
-    if not gpus or min(data.input_shape[:2]) < _LARGE_IMAGE:
+    if not gpus or data.layout != "images" or min(data.input_shape[:2]) < _LARGE_IMAGE:
         return False
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     return all(d.get("compute_capability", (0, 0)) >= (7, 0) for d in details)

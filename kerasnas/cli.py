@@ -1,4 +1,4 @@
-"""The command line: `kerasnas search | export | devices | measure`."""
+"""The command line: `kerasnas search | export | devices | measure | spaces`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import kerasnas
 from kerasnas.cli_devices import add_devices, add_measure
 from kerasnas.cli_export import add_export
 from kerasnas.cli_search import add_search
+from kerasnas.cli_spaces import add_spaces
 
 __all__ = ["main"]
 
@@ -43,6 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=kerasnas.__version__)
     parser.set_defaults(resumes="")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for add in (add_search, add_export, add_devices, add_measure):
+    for add in (add_search, add_export, add_devices, add_measure, add_spaces):
         add(commands)
     return parser

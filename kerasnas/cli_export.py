@@ -198,8 +198,9 @@ def _data(name: str, options: argparse.Namespace, model: Any) -> _Data:
     shape = tuple(getattr(model, "input_shape", ())[1:])
     size = options.image_size or (shape[:2] if len(shape) == 3 else None)
     data = open_dataset(name, image_size=size)
-    test = read(data.test).stratified_subset(VERIFIED, options.seed)
-    return _Data(name, read(data.train), test, data.class_names)
+    layout = {1: "table", 2: "series", 3: "images"}.get(len(shape))
+    test = read(data.test, layout=layout).stratified_subset(VERIFIED, options.seed)
+    return _Data(name, read(data.train, layout=layout), test, data.class_names)
 
 
 def _check_device(content: bytes, device: Any, exceeded: Any) -> None:

@@ -16,9 +16,17 @@ import kerasnas
 from edge_devices.units import format_cost
 from kerasnas.journal import write_atomically
 from kerasnas.limits import format_duration, parse_limit_options
+from search_spaces import SPACES
 from tflite_export.report import Remedy
 
-__all__ = ["PROJECT", "add_max_accuracy_drop", "add_search", "image_size", "versions"]
+__all__ = [
+    "PROJECT",
+    "add_layout",
+    "add_max_accuracy_drop",
+    "add_search",
+    "image_size",
+    "versions",
+]
 
 PROJECT = "search"
 """Name of the search's own folder, beneath that of its files."""
@@ -51,7 +59,12 @@ def add_search(commands: Any) -> None:
         "with x_train, y_train, x_test, y_test, or the name of a TensorFlow Datasets set",
     )
     add("--output", required=True, type=Path, metavar="DIR", help="folder for the files")
-    add("--space", default="mobilenet", help="search space (mobilenet)")
+    add(
+        "--space",
+        default="auto",
+        help="search space: auto (the default) chooses by the examples, or one of "
+        + ", ".join(SPACES),
+    )
     add("--strategy", default="bayesian", help="bayesian or random")
     add(
         "--objective",
@@ -77,6 +90,7 @@ def add_search(commands: Any) -> None:
     add("--max-trials", type=int, metavar="N", help="candidates to train at most")
     add("--max-time", metavar="T", help="time for everything, e.g. 90s, 20m, 2h")
     add("--epochs", type=int, metavar="N", help="epochs of every training (automatic)")
+    add_layout(search)
     add(
         "--image-size",
         type=image_size,
@@ -104,6 +118,16 @@ def add_search(commands: Any) -> None:
     add("--seed", type=int, default=0, metavar="N", help="seeds everything random (0)")
     add("--overwrite", action="store_true", help="start over instead of continuing")
     add("--quiet", action="store_true", help="say nothing but errors")
+
+
+def add_layout(command: argparse.ArgumentParser) -> None:
+    """Add the option that says what the axes of examples are."""
+    command.add_argument(
+        "--layout",
+        metavar="NAME",
+        help="what the axes of examples are: images, audio (frames, bands), series (length, "
+        "channels) or table; by the space and the shape unless given",
+    )
 
 
 def add_max_accuracy_drop(command: argparse.ArgumentParser) -> None:
@@ -170,6 +194,7 @@ def _search(options: argparse.Namespace) -> None:
         max_trials=options.max_trials,
         max_time=options.max_time,
         epochs=options.epochs,
+        layout=options.layout,
         class_names=dataset.class_names,
         class_weight=options.class_weight,
         augment=not options.no_augment,
@@ -181,11 +206,12 @@ def _search(options: argparse.Namespace) -> None:
         verbose=0 if options.quiet else 1,
     )
     model.save(options.output / "model.keras")
-    # Read as the search reads them: grey images may come without their channel axis.
-    train = read(dataset.train)
-    test = read(dataset.test).stratified_subset(VERIFIED, options.seed)
-    file = options.output / "model.tflite"
     result = kerasnas.open_search(options.output, PROJECT)
+    # Read as the search reads them: grey images may come without their channel axis.
+    layout = result.settings.get("layout")
+    train = read(dataset.train, layout=layout)
+    test = read(dataset.test, layout=layout).stratified_subset(VERIFIED, options.seed)
+    file = options.output / "model.tflite"
     answer = result.answer or {"values": {}, "costs": {}, "scores": {}}
     chosen = result.folder / FILE
     if options.quantization is None and answer.get("values", {}).get(WEIGHT_BITS) == 4:

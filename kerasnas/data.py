@@ -1,4 +1,4 @@
-"""Data sets in: every form that Keras' `fit` knows for labelled images, read and checked."""
+"""Data sets in: every form that Keras' `fit` knows for labelled examples, read and checked."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from edge_devices.spelling import did_you_mean
 from kerasnas.examples import Examples, ImageStore, Rows, first_of_each_class
 
 __all__ = ["Data", "Examples", "load", "read", "resize", "stratified_split"]
@@ -26,7 +27,15 @@ _FORMS = (
     "Pass a tf.data.Dataset of (x, y), (x, y, sample_weight) or {'image': x, 'label': y}, "
     "or the same tuples of arrays."
 )
-_ONLY = "Only image classification, with one class per image, is supported yet."
+_ONLY = "Only classification, with one class per example, is supported yet."
+
+LAYOUTS = {
+    "images": (2, 3),
+    "audio": (2, 3),
+    "series": (1, 2),
+    "table": (1,),
+}
+"""Number of axes that an example may come with, by what the axes are."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,7 +45,9 @@ class Data:
     Attributes:
         train: What candidates learn from.
         validation: What they are compared on.
-        input_shape: `(height, width, channels)` of one image.
+        input_shape: Shape of one example: `(height, width, channels)` of images, `(frames,
+            bands, 1)` of audio, `(length, channels)` of series, `(columns,)` of tables.
+        layout: What the axes are, a name in `LAYOUTS`.
         num_classes: Number of classes to tell apart.
         one_hot: Whether labels have a column per class.
         class_names: Name of each class, if known.
@@ -47,7 +58,8 @@ class Data:
 
     train: Examples
     validation: Examples
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
+    layout: str
     num_classes: int
     one_hot: bool
     class_names: list[str] | None
@@ -73,6 +85,8 @@ def load(
     validation_data: Any = None,
     *,
     validation_split: float = 0.2,
+    layout: str | None = None,
+    layouts: Sequence[str] = tuple(LAYOUTS),
     image_size: tuple[int, int] | None = None,
     steps: int | None = None,
     class_names: Sequence[str] | None = None,
@@ -80,7 +94,7 @@ def load(
     cache_dir: str | os.PathLike[str] | None = None,
     memory_budget: int = _MEMORY_BUDGET,
 ) -> Data:
-    """Read labelled images once, check them, and hold a validation part out.
+    """Read labelled examples once, check them, and hold a validation part out.
 
     The examples of each part come in an order that depends on them and the seed alone, as does
     the split. So a data set that is shuffled anew each time it is read gives the same problem
@@ -89,11 +103,16 @@ def load(
     Args:
         train_data: A `tf.data.Dataset`, batched or not, of `(x, y)`,
             `(x, y, sample_weight)` or TFDS dictionaries with `image` and `label`; or the
-            same tuples and dictionaries of arrays. Images are `(height, width)` or
-            `(height, width, channels)`; labels are integers from 0, or one-hot.
+            same tuples and dictionaries of arrays. Labels are integers from 0, or one-hot.
         validation_data: The same, to compare candidates on. `None` holds a stratified part
             of `train_data` out.
         validation_split: Share of that part, above 0 and below 1.
+        layout: What the axes of an example are: `"images"` (height, width) or (height, width,
+            channels), `"audio"` (frames, bands), such as a log-mel spectrogram, `"series"`
+            (length,) or (length, channels), `"table"` (columns,). `None` takes three axes for
+            images; two for images where they hold whole numbers or are of one length, else
+            for a series; one for a table.
+        layouts: The layouts to choose from where `layout` is `None`, the most likely first.
         image_size: `(height, width)` to resize all images to; needed when sizes vary.
         steps: Elements to read from each data set, batches if it is batched; arrays are
             read whole. Needed when a data set has no end. One that hides this, such as a
@@ -106,14 +125,14 @@ def load(
 
     Raises:
         TypeError: If the data is no data set, or holds text instead of numbers.
-        ValueError: If image classification cannot use the data, with the reason.
+        ValueError: If classification cannot use the data, with the reason.
     """
     if not (isinstance(validation_split, numbers.Real) and 0 < validation_split < 1):
         raise ValueError(
             "The validation part must be a share above 0 and below 1. "
             f"Received: validation_split={validation_split!r}. Use, for example, 0.2."
         )
-    reader = _Reader(image_size, steps, cache_dir, memory_budget)
+    reader = _Reader(layout, layouts, image_size, steps, cache_dir, memory_budget)
     y, weight = reader.read(train_data, "training data")
     names = getattr(train_data, "class_names", None) if class_names is None else class_names
     names = None if names is None else [str(name) for name in names]
@@ -134,23 +153,29 @@ def load(
         train=train,
         validation=held_out,
         input_shape=images.shape[1:],
+        layout=reader.layout,
         num_classes=num_classes,
         one_hot=y.ndim == 2,
         class_names=names,
-        rescaling=(1 / 255, 0.0) if images.dtype == np.uint8 else _standardising(train.x),
+        rescaling=(
+            (1 / 255, 0.0)
+            if images.dtype == np.uint8 and reader.layout == "images"
+            else _standardising(train.x)
+        ),
     )
 
 
 def read(
     data: Any,
     *,
+    layout: str | None = None,
     image_size: tuple[int, int] | None = None,
     steps: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     memory_budget: int = _MEMORY_BUDGET,
 ) -> Examples:
-    """Read labelled images once, for example those of a test part; arguments as in `load`."""
-    reader = _Reader(image_size, steps, cache_dir, memory_budget)
+    """Read labelled examples once, such as those of a test part; arguments as in `load`."""
+    reader = _Reader(layout, tuple(LAYOUTS), image_size, steps, cache_dir, memory_budget)
     y, weight = reader.read(data, "data")
     return Examples(Rows(reader.images()), y, weight)
 
@@ -205,11 +230,19 @@ class _Reader:
 
     def __init__(
         self,
+        layout: str | None,
+        layouts: Sequence[str],
         image_size: tuple[int, int] | None,
         steps: int | None,
         cache_dir: str | os.PathLike[str] | None,
         memory_budget: int,
     ):
+        if layout is not None and layout not in LAYOUTS:
+            raise ValueError(
+                f"Examples have one of the layouts {', '.join(map(repr, LAYOUTS))}. Received: "
+                f"layout={layout!r}. {did_you_mean(layout, LAYOUTS)}Leave it out where "
+                "the shape says enough."
+            )
         if image_size is not None and not (
             isinstance(image_size, tuple | list)
             and len(image_size) == 2
@@ -224,6 +257,8 @@ class _Reader:
                 f"Steps must be a positive whole number. Received: steps={steps!r}. "
                 "Pass how many elements of the data set to read."
             )
+        self._layout = layout
+        self._layouts = layouts
         self._image_size = image_size
         self._steps = steps
         self._cache_dir = cache_dir
@@ -236,10 +271,10 @@ class _Reader:
         labels, weights, count = [], [], 0
         for x, y, *weight in self._chunks(data, name):
             if not np.isfinite(x).all():
-                bad = count + int(np.argmin(np.isfinite(x).all(axis=(1, 2, 3))))
+                bad = count + int(np.argmin(np.isfinite(x.reshape(len(x), -1)).all(axis=1)))
                 raise ValueError(
-                    f"Images must hold finite numbers. Received: NaN or infinity in image "
-                    f"{bad} of the {name}. Clean the data or leave such images out."
+                    "Examples must hold finite numbers. Received: NaN or infinity in example "
+                    f"{bad} of the {name}. Clean the data or leave such examples out."
                 )
             if len(x):
                 self._append(x, name)
@@ -254,8 +289,14 @@ class _Reader:
         label = _check_labels(np.concatenate(labels), name)
         return label, _check_weights(np.concatenate(weights), name) if weights else None
 
+    @property
+    def layout(self) -> str:
+        """What the axes of an example are, as given or as its shape says."""
+        assert self._layout is not None  # `read` came first
+        return self._layout
+
     def images(self) -> NDArray[Any]:
-        """Return the images of all parts, in the order they were read."""
+        """Return the examples of all parts, in the order they were read."""
         assert self._store is not None  # `read` came first
         return self._store.array()
 
@@ -269,9 +310,9 @@ class _Reader:
             if name == self._first:
                 raise _varying_sizes(name, f"{store.shape} and {x.shape[1:]}.")
             raise ValueError(
-                f"The {name} must have images like the {self._first}. "
-                f"Received: {x.dtype} images of shape {x.shape[1:]} and {store.dtype} images "
-                f"of shape {store.shape}. Prepare both alike; where only height and width "
+                f"The {name} must have examples like the {self._first}. Received: {x.dtype} "
+                f"examples of shape {x.shape[1:]} and {store.dtype} examples of shape "
+                f"{store.shape}. Prepare both alike; where only height and width of images "
                 "differ, pass image_size=(height, width)."
             )
         store.append(x)
@@ -306,11 +347,11 @@ class _Reader:
             if element is None:
                 return
             spec = _parts(element, name)
-        rank, batched = _check_form(spec[0], spec[1], name)
+        rank, batched = self._check_form(spec[0], spec[1], name)
 
         def prepare(*element: Any) -> tuple[tf.Tensor, ...]:
             x, *rest = _parts(element[0] if len(element) == 1 else element, name)
-            return (_as_images(x, rank, batched, self._image_size), *rest)
+            return (self._stored(x, rank, batched), *rest)
 
         dataset = dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
         if not batched:
@@ -336,18 +377,72 @@ class _Reader:
             arrays = [np.asarray(part) for part in parts]
         except ValueError as error:  # nested lists that do not make a block
             raise _varying_sizes(name, str(error)) from error
-        rank, _ = _check_form(arrays[0], arrays[1], name, batched=True)
+        rank, _ = self._check_form(arrays[0], arrays[1], name, batched=True)
         lengths = [len(array) for array in arrays]
         if len(set(lengths)) > 1:
             raise ValueError(
-                "Images, labels and weights must be of one length. Received: "
-                f"lengths {lengths} in the {name}. Pass one label per image."
+                "Examples, labels and weights must be of one length. Received: "
+                f"lengths {lengths} in the {name}. Pass one label per example."
             )
         for start in range(0, lengths[0], _CHUNK):
             x, *rest = (array[start : start + _CHUNK] for array in arrays)
             with tf.device("CPU"):
-                images = _as_images(tf.convert_to_tensor(x), rank, True, self._image_size)
-            yield (images.numpy(), *rest)
+                stored = self._stored(tf.convert_to_tensor(x), rank, True)
+            yield (stored.numpy(), *rest)
+
+    def _check_form(
+        self, x: Any, y: Any, name: str, batched: bool | None = None
+    ) -> tuple[int, bool]:
+        """Return the rank of one example and whether elements are batches.
+
+        Both follow from arrays or from specs; so does the layout where it was not given.
+        """
+        for part, noun, advice in (
+            (x, "Examples", "Decode them first."),
+            (y, "Labels", "Number the classes from 0, and pass their names as class_names."),
+        ):
+            if not hasattr(part, "shape"):
+                raise ValueError(
+                    f"{_ONLY} Received: {type(part).__name__} for {noun.lower()} in the "
+                    f"{name}. {_FORMS}"
+                )
+            dtype = tf.as_dtype(part.dtype)
+            if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+                raise TypeError(
+                    f"{noun} must be numbers. Received: {dtype.name} in the {name}. {advice}"
+                )
+        x_shape, y_shape = tuple(x.shape), tuple(y.shape)
+        if batched is None:
+            batched = _is_batched(x_shape, y_shape)
+        one = x_shape[batched:]
+        if self._layout is None and len(one) in (1, 2, 3):
+            self._layout = _layout(one, x.dtype, self._image_size, self._layouts)
+        ranks = LAYOUTS.get(self._layout or "", ())
+        if len(one) not in ranks or len(y_shape) - batched not in (0, 1):
+            raise ValueError(
+                f"{_ONLY} Received: {name} with examples of shape {x_shape} and labels of "
+                f"shape {y_shape}, layout={self._layout!r}. Images are (height, width) or "
+                "(height, width, channels), audio is (frames, bands), series are (length, "
+                "channels), tables (columns,); labels are whole numbers, or one-hot."
+            )
+        if self._image_size and self._layout != "images":
+            raise ValueError(
+                "Only images are resized. Received: "
+                f"image_size={self._image_size} with layout={self._layout!r}. Leave "
+                'image_size out, or pass layout="images".'
+            )
+        return len(one), batched
+
+    def _stored(self, x: tf.Tensor, rank: int, batched: bool) -> tf.Tensor:
+        """Bring examples into their form in the store: uint8 or float32, channels last."""
+        if isinstance(x, tf.RaggedTensor):
+            x = x.to_tensor()
+        x = tf.ensure_shape(x, [None] * (rank + batched))
+        if x.dtype != tf.uint8:
+            x = tf.cast(x, tf.float32)
+        if rank < LAYOUTS[self.layout][-1]:
+            x = x[..., tf.newaxis]
+        return x if self._image_size is None else resize(x, self._image_size)
 
 
 def _parts(element: Any, name: str) -> tuple[Any, ...]:
@@ -368,53 +463,32 @@ def _parts(element: Any, name: str) -> tuple[Any, ...]:
     )
 
 
-def _check_form(x: Any, y: Any, name: str, batched: bool | None = None) -> tuple[int, bool]:
-    """Return the rank of one image and whether elements are batches, from arrays or specs."""
-    for part, noun, advice in (
-        (x, "Images", "Decode them first."),
-        (y, "Labels", "Number the classes from 0, and pass their names as class_names."),
-    ):
-        if not hasattr(part, "shape"):
-            raise ValueError(
-                f"{_ONLY} Received: {type(part).__name__} for {noun.lower()} in the {name}. "
-                f"{_FORMS}"
-            )
-        dtype = tf.as_dtype(part.dtype)
-        if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-            raise TypeError(
-                f"{noun} must be numbers. Received: {dtype.name} in the {name}. {advice}"
-            )
-    x_shape, y_shape = tuple(x.shape), tuple(y.shape)
-    if batched is None:
-        batched = _is_batched(x_shape, y_shape)
-    if len(x_shape) - batched not in (2, 3) or len(y_shape) - batched not in (0, 1):
-        raise ValueError(
-            f"{_ONLY} Received: {name} with images of shape {x_shape} and labels of shape "
-            f"{y_shape}. Images are (height, width) or (height, width, channels); labels are "
-            "whole numbers, or one-hot."
-        )
-    return len(x_shape) - batched, batched
-
-
 def _is_batched(x_shape: tuple[int | None, ...], y_shape: tuple[int | None, ...]) -> bool:
     if len(x_shape) == 4 or len(y_shape) != 1:
         return len(y_shape) > 0
+    if x_shape[0] is None and y_shape[0] is None:
+        return True
     # (a, b, c) with (d,): gray images and their classes, or a colour image and its one-hot.
-    return x_shape[0] == y_shape[0] and x_shape[-1] not in (1, 3, 4)
+    of_colour = len(x_shape) == 3 and x_shape[-1] in (1, 3, 4)
+    return x_shape[0] == y_shape[0] and not of_colour
 
 
-def _as_images(
-    x: tf.Tensor, rank: int, batched: bool, image_size: tuple[int, int] | None
-) -> tf.Tensor:
-    """Bring images into the form they are stored in: uint8 or float32, channels last."""
-    if isinstance(x, tf.RaggedTensor):
-        x = x.to_tensor()
-    x = tf.ensure_shape(x, [None] * (rank + batched))
-    if x.dtype != tf.uint8:
-        x = tf.cast(x, tf.float32)
-    if rank == 2:
-        x = x[..., tf.newaxis]
-    return x if image_size is None else resize(x, image_size)
+def _layout(
+    shape: tuple[int | None, ...],
+    dtype: Any,
+    image_size: tuple[int, int] | None,
+    layouts: Sequence[str],
+) -> str:
+    """What the axes of an example are likely to be, of those that are possible."""
+    whole = not tf.as_dtype(dtype).is_floating
+    if len(shape) == 3 or image_size is not None:
+        likely = "images"
+    elif len(shape) == 2:
+        likely = "images" if whole or len(set(shape)) == 1 else "series"
+    else:
+        likely = "table"
+    fitting = [layout for layout in layouts if len(shape) in LAYOUTS.get(layout, ())]
+    return likely if likely in fitting or not fitting else fitting[0]
 
 
 def _check_labels(y: NDArray[Any], name: str) -> NDArray[Any]:
@@ -431,7 +505,7 @@ def _check_labels(y: NDArray[Any], name: str) -> NDArray[Any]:
         if wrong.any():
             raise ValueError(
                 f"{_ONLY} Received: a label {y[wrong][0].tolist()} in the {name}. One-hot "
-                "labels must sum to 1; several classes per image are not yet supported."
+                "labels must sum to 1; several classes per example are not yet supported."
             )
         return y.astype(np.float32)
     whole = y.astype(np.int64)
@@ -513,8 +587,9 @@ def _name_classes(classes: NDArray[np.int64], names: Sequence[str] | None) -> st
 
 def _varying_sizes(name: str, received: str) -> ValueError:
     return ValueError(
-        f"All images must have one size. Received: {name} with other sizes: {received} "
-        "Pass image_size=(height, width) to resize them, and do not batch them before."
+        f"All examples must have one size. Received: {name} with other sizes: {received} "
+        "Pass image_size=(height, width) to resize images, and do not batch them before; cut "
+        "or pad others to one length."
     )
 
 

@@ -26,13 +26,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     a CPU each is a pass through memory. TensorFlow's fused kernels need a third of the
     passes. Weights and results are those of the Keras layer.
 
+    What is no image, or has no scale or shift, is normalised as Keras does.
+
     It is for training only. Models that leave this library have the stock layer, which takes
     over the weights as they are.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not training:
-            return super().call(inputs, training=False, mask=mask)
+        if not training or len(inputs.shape) != 4 or not (self.scale and self.center):
+            return super().call(inputs, training=training, mask=mask)
         normalize = _fused if inputs.shape[-1] % _LANES == 0 else _in_few_passes
         outputs, mean, variance = normalize(
             tf.cast(inputs, tf.float32),

@@ -98,7 +98,7 @@ def export(
 
 @dataclasses.dataclass(frozen=True)
 class Shipment:
-    """A classifier of images that is to be packaged, and where it comes from.
+    """A classifier that is to be packaged, and where it comes from.
 
     Args:
         model: The Keras model.
@@ -161,11 +161,17 @@ class Shipment:
         return float(some.min()), float(some.max())
 
     def _input(self, least: float, largest: float) -> str:
-        height, width, channels = self.train.x.shape[1:]
-        plural = "s" * (channels > 1)
+        shape = self.train.x.shape[1:]
+        plural = "s" * (shape[-1] > 1)
+        if len(shape) == 3:
+            what = f"An image of {shape[0]}x{shape[1]} pixels and {shape[2]} channel{plural}"
+        elif len(shape) == 2:
+            what = f"A series of {shape[0]} steps and {shape[1]} channel{plural}"
+        else:
+            what = f"A row of {shape[0]} column{plural}"
         return (
-            f"An image of {height}x{width} pixels and {channels} channel{plural}, with "
-            f"values from {least:g} to {largest:g} as they are: the model normalises them."
+            f"{what}, with values from {least:g} to {largest:g} as they are: the model "
+            "normalises them."
         )
 
     def _data(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import dataclasses
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,7 @@ import keras_tuner
 import numpy as np
 import tensorflow as tf
 
+from kerasnas.augmentation import augmentation
 from kerasnas.data import Data, Examples
 from kerasnas.normalization import FusedBatchNormalization
 from search_spaces.realise import realise
@@ -29,7 +30,6 @@ __all__ = [
     "Recipe",
     "TimeLimit",
     "Trained",
-    "augmentation",
     "batch_size",
     "full",
     "look",
@@ -47,7 +47,6 @@ _FULL_EPOCHS = (30, 120)
 _SCORING_BATCH = 256
 _LOOK_SCORED_ON = 6_000
 _VARIED_FROM = (3, 30)  # epochs
-_ANGLE, _ZOOM, _SHIFT = math.radians(8), 0.1, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +67,8 @@ class Recipe:
         balance: Whether classes weigh the same in the loss however many examples they have.
         mixed_precision: Whether activations are float16 while training; weights and the
             returned model are float32. It pays on GPUs with large images.
-        seed: Seeds the first weights, the order of the images and their variations.
+        layout: What the axes of examples are, as in `data.load`: how they are varied.
+        seed: Seeds the first weights, the order of the examples and their variations.
     """
 
     epochs: int
@@ -80,6 +80,7 @@ class Recipe:
     augment: bool = True
     balance: bool = False
     mixed_precision: bool = False
+    layout: str = "images"
     seed: int = 0
 
     def optimizer(self, examples: int) -> keras.optimizers.Optimizer:
@@ -112,7 +113,9 @@ class Recipe:
         return train.dataset(
             self.batch_size,
             shuffle=self.seed,
-            map_batch=augmentation(train.x.shape[1:], strength) if varied else None,
+            map_batch=(
+                augmentation(train.x.shape[1:], strength, self.layout) if varied else None
+            ),
         )
 
     def callbacks(self, validation: Examples | None) -> list[keras.callbacks.Callback]:
@@ -270,52 +273,6 @@ class TimeLimit(keras.callbacks.Callback):
             self._end = time.monotonic() + self.seconds
         if time.monotonic() > self._end:
             self.model.stop_training = True
-
-
-def augmentation(
-    shape: Sequence[int], strength: float = 1.0
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Light random variation of images, for `Examples.dataset(map_batch=...)`.
-
-    Each image is turned by up to 8 degrees, scaled by up to 10 % along each axis and moved by
-    up to 10 % in one resampling, with the edge repeated outside. Colour images of at least 24
-    pixels are mirrored too: they are mostly photographs, where small grey ones are often
-    characters, which mirroring would turn into others.
-
-    Args:
-        shape: `(height, width, channels)` of the images.
-        strength: 1 for the above, less for less.
-
-    Returns:
-        A function from a batch and a seed of shape (2,) to the batch, varied, float32.
-    """
-    height, width, channels = shape
-    mirrored = channels == 3 and min(height, width) >= 24
-    center = tf.constant([(width - 1) / 2, (height - 1) / 2], tf.float32)
-
-    def vary(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        draw = tf.random.stateless_uniform((6, tf.shape(images)[0]), seed, -1.0, 1.0)
-        angle = draw[0] * _ANGLE * strength
-        zoom_x, zoom_y = (tf.exp(draw[i] * _ZOOM * strength) for i in (1, 2))
-        if mirrored:
-            zoom_x *= tf.sign(draw[5])
-        # Output pixel (x, y) is read at matrix * (x, y) + offset; the centre stays but for
-        # the shift.
-        a, b = tf.cos(angle) * zoom_x, -tf.sin(angle) * zoom_y
-        c, d = tf.sin(angle) * zoom_x, tf.cos(angle) * zoom_y
-        x0 = center[0] * (1 - a) - center[1] * b + draw[3] * _SHIFT * strength * width
-        y0 = center[1] * (1 - d) - center[0] * c + draw[4] * _SHIFT * strength * height
-        zero = tf.zeros_like(angle)
-        return tf.raw_ops.ImageProjectiveTransformV3(
-            images=tf.cast(images, tf.float32),
-            transforms=tf.stack([a, b, x0, c, d, y0, zero, zero], axis=1),
-            output_shape=(height, width),
-            fill_value=0.0,
-            interpolation="BILINEAR",
-            fill_mode="NEAREST",
-        )
-
-    return vary
 
 
 def _balanced(examples: Examples) -> Examples:

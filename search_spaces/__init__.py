@@ -1,19 +1,52 @@
 """Search spaces for Keras: what can be built, and what it costs on paper.
 
-| module          | what it holds                                                          |
-|-----------------|------------------------------------------------------------------------|
-| `network.py`    | `Network`: the description of a network, and its canonical form        |
-| `operations.py` | what each kind of layer does to shapes, weights and multiply-accumulates |
-| `costs.py`      | params, MACs, flash and RAM as functions of a description              |
-| `lowering.py`   | from a description to the operators of its int8 file                   |
-| `file_size.py`  | bytes of a file by its operators                                       |
-| `blocks.py`     | building blocks: functions from node to node                           |
-| `realise.py`    | from a description to a Keras model of stock layers                    |
-| `reading.py`    | from a Keras model of stock layers to a description                    |
-| `decisions.py`  | decisions already made, read as a space reads them                     |
-| `space.py`      | `SearchSpace` and `choose`                                             |
-| `task.py`       | `Task`: head, loss, metrics                                            |
-| `mobile.py`     | `MobileNet`: inverted residuals                                        |
+| space              | `space=`         | networks                                    |
+|--------------------|------------------|---------------------------------------------|
+| `MobileNet`        | `"mobilenet"`    | inverted residuals; MobileNetV2, V3, MnasNet |
+| `EfficientNet`     | `"efficientnet"` | scaled in depth, width and resolution       |
+| `ResNet`           | `"resnet"`       | stages of convolutions, shortcuts or not    |
+| `NASNetCells`      | `"nasnet"`       | normal and reduction cells of blocks        |
+| `DARTSCells`       | `"darts"`        | cells with operations on edges; genotypes   |
+| `NASBench101Cells` | `"nasbench101"`  | the cells of NAS-Bench-101                  |
+| `NASBench201Cells` | `"nasbench201"`  | the cells of NAS-Bench-201                  |
+| `GraphNetwork`     | `"graph"`        | free graphs, with edits                     |
+| `Transformer`      | `"transformer"`  | attention over patches, series and text     |
+| `DSCNN`            | `"dscnn"`        | separable convolutions over audio features  |
+| `TemporalConvNet`  | `"tcn"`          | dilated convolutions over time series       |
+| `Recurrent`        | `"recurrent"`    | GRU and LSTM over series and text           |
+| `MLP`              | `"mlp"`          | dense layers over tables                    |
+| `UNet`             | `"unet"`         | segmentation, over any space of images      |
+| `Detector`         | `"detector"`     | detection, over any space of images         |
+
+| module            | what it holds                                                 |
+|-------------------|---------------------------------------------------------------|
+| `network.py`      | `Network`: the description of a network                       |
+| `canonical.py`    | its canonical form, by which equal networks are recognised    |
+| `operations.py`   | what a layer does to shapes, weights and multiply-accumulates |
+| `blocks.py`       | building blocks: functions from node to node                  |
+| `cells.py`        | pieces of cells                                               |
+| `pyramid.py`      | features of a network at each resolution                      |
+| `sequences.py`    | what spaces of sequences share                                |
+| `edits.py`        | edits of graphs                                               |
+| `space.py`        | `SearchSpace` and `choose`                                    |
+| `decisions.py`    | decisions already made, read as a space reads them            |
+| `members.py`      | members of a space: some at random, or all                    |
+| `task.py`         | `Task`: head, loss, metrics                                   |
+| `segmentation.py` | the task of a class for each pixel                            |
+| `detection.py`    | the task of objects in images                                 |
+| `auto.py`         | the family for an input and a task                            |
+| `table.py`        | columns as numbers, by Keras' preprocessing                   |
+| `realise.py`      | from a description to a Keras model of stock layers           |
+| `reading.py`      | and back                                                      |
+| `costs.py`        | params, MACs, flash and RAM of a description                  |
+| `counting.py`     | params and MACs of a Keras model, counted on the model        |
+| `lowering.py`     | from a description to the operators of its int8 file          |
+| `draft.py`        | a program while it is written                                 |
+| `graph_order.py`  | the order in which the converter writes operators             |
+| `unrolling.py`    | recurrent layers step by step                                 |
+| `file_size.py`    | bytes of a file by its operators                              |
+| `rounding.py`     | weights of few bits while a network is scored                 |
+| `testing.py`      | tests that any space can inherit                              |
 
 Any space works with any KerasTuner tuner. Nothing here knows of the search engine.
 """
@@ -25,10 +58,28 @@ from typing import Any
 
 _HOME = {
     "Classification": "task",
+    "DARTSCells": "darts",
+    "DSCNN": "dscnn",
+    "Detection": "detection",
+    "Detector": "detector",
+    "EfficientNet": "efficientnet",
+    "GraphNetwork": "graph",
+    "MLP": "mlp",
     "MobileNet": "mobile",
+    "NASBench101Cells": "nasbench101",
+    "NASBench201Cells": "nasbench201",
+    "NASNetCells": "nasnet",
     "Network": "network",
+    "NextToken": "task",
+    "Recurrent": "recurrent",
+    "Regression": "task",
+    "ResNet": "resnet",
     "SearchSpace": "space",
+    "Segmentation": "segmentation",
     "Task": "task",
+    "TemporalConvNet": "tcn",
+    "Transformer": "transformer",
+    "UNet": "unet",
     "choose": "space",
     "program": "costs",
     "read": "reading",
@@ -36,19 +87,53 @@ _HOME = {
 }
 
 __all__ = [
+    "DSCNN",
+    "MLP",
     "SPACES",
     "Classification",
+    "DARTSCells",
+    "Detection",
+    "Detector",
+    "EfficientNet",
+    "GraphNetwork",
     "MobileNet",
+    "NASBench101Cells",
+    "NASBench201Cells",
+    "NASNetCells",
     "Network",
+    "NextToken",
+    "Recurrent",
+    "Regression",
+    "ResNet",
     "SearchSpace",
+    "Segmentation",
     "Task",
+    "TemporalConvNet",
+    "Transformer",
+    "UNet",
     "choose",
     "program",
     "read",
     "realise",
 ]
 
-SPACES = {"mobilenet": "MobileNet"}
+SPACES = {
+    "mobilenet": "MobileNet",
+    "efficientnet": "EfficientNet",
+    "resnet": "ResNet",
+    "nasnet": "NASNetCells",
+    "darts": "DARTSCells",
+    "nasbench101": "NASBench101Cells",
+    "nasbench201": "NASBench201Cells",
+    "graph": "GraphNetwork",
+    "transformer": "Transformer",
+    "dscnn": "DSCNN",
+    "tcn": "TemporalConvNet",
+    "recurrent": "Recurrent",
+    "mlp": "MLP",
+    "unet": "UNet",
+    "detector": "Detector",
+}
 """Class of each space by the name that `space=` and `--space` take."""
 
 

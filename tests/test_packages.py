@@ -96,3 +96,14 @@ def test_private_names_of_keras_tuner_stay_in_two_files():
         names = {n.attr for n in ast.walk(ast.parse(path.read_text())) if hasattr(n, "attr")}
         if str(path.relative_to(ROOT)) not in MAY_USE_PRIVATE_NAMES:
             assert not names & private, path
+
+
+def test_the_table_of_contents_of_spaces_lists_every_module_and_space():
+    contents = search_spaces.__doc__
+    modules = [path.name for path in (ROOT / "search_spaces").glob("[a-z]*.py")]
+    spaces = [module for module in modules if f"`{module}`" not in contents]
+    homes = {f"{search_spaces._HOME[name]}.py" for name in search_spaces.SPACES.values()}
+    assert set(spaces) == homes
+    for name, space in search_spaces.SPACES.items():
+        assert f"`{space}`" in contents
+        assert f'`"{name}"`' in contents

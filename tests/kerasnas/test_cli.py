@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import kerasnas
+import search_spaces
 from kerasnas.cli import main
 from tflite_export import TFLiteModel, read_metadata
 
@@ -179,3 +180,25 @@ def test_the_help_names_every_option(capsys):
         "--device",
     ):
         assert option in text
+
+
+def test_spaces_are_listed_and_told(capsys):
+    assert main(["spaces"]) == 0
+    listed = capsys.readouterr().out
+    assert all(line.split()[0] in listed for line in search_spaces.SPACES)
+    assert main(["spaces", "mobilenet", "--input-shape", "8x8x1"]) == 0
+    told = capsys.readouterr().out
+    assert "2,668,050 sets of decisions" in told.splitlines()[-2]
+    assert "stem/stride" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mobilnet"], "Did you mean 'mobilenet'"),
+        (["mobilenet", "--input-shape", "7x8x1"], "at least 8x8 pixels"),
+    ],
+)
+def test_bad_spaces_get_a_sentence(arguments, message, capsys):
+    assert main(["spaces", *arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -94,6 +94,45 @@ class TestForms:
             assert examples.x.dtype == np.float32
             np.testing.assert_array_equal(examples.x, x.astype(np.float32))
 
+    @pytest.mark.parametrize(
+        ("shape", "dtype", "layout", "stored"),
+        [
+            ((8, 9), np.uint8, "images", (8, 9, 1)),
+            ((8, 8), np.float32, "images", (8, 8, 1)),
+            ((8, 9), np.float32, "series", (8, 9)),
+            ((8, 9, 3), np.float32, "images", (8, 9, 3)),
+            ((9,), np.float32, "table", (9,)),
+        ],
+    )
+    @pytest.mark.parametrize("form", [tuple, Dataset.from_tensor_slices])
+    def test_the_layout_follows_from_shape_and_type(self, shape, dtype, layout, stored, form):
+        data = load(form(pair(shape=shape, dtype=dtype)))
+        assert (data.layout, data.input_shape) == (layout, stored)
+
+    @pytest.mark.parametrize(
+        ("shape", "layout", "stored"),
+        [
+            ((8, 9), "audio", (8, 9, 1)),
+            ((8, 9), "images", (8, 9, 1)),
+            ((9,), "series", (9, 1)),
+        ],
+    )
+    def test_a_layout_that_is_given_counts(self, shape, layout, stored):
+        x, y = pair(shape=shape, dtype=np.float32)
+        for data in ((x, y), Dataset.from_tensor_slices((x, y)).batch(7)):
+            loaded = load(data, layout=layout)
+            assert (loaded.layout, loaded.input_shape) == (layout, stored)
+
+    def test_what_a_space_takes_settles_what_the_shape_leaves_open(self):
+        x, y = pair(shape=(8, 9), dtype=np.float32)
+        assert load((x, y), layouts=("audio", "images")).layout == "audio"
+        assert load((x, y), layouts=("table",)).layout == "series"
+
+    def test_series_of_small_numbers_are_standardised_a_channel(self):
+        x, y = pair(shape=(8, 9), dtype=np.uint8)
+        scale, _ = load((x, y), layout="series").rescaling
+        assert len(scale) == 9
+
     def test_steps_end_a_data_set(self):
         endless = Dataset.from_tensor_slices((x, y)).batch(8).repeat()
         np.testing.assert_array_equal(read(endless, steps=3).x, x[:24])
@@ -229,7 +268,7 @@ class TestSplit:
 
     def test_merge_joins_parts_of_any_origin(self):
         parts = [Examples(x[:4], y[:4]), Examples(x[4:], y[4:])]
-        whole = Data(*parts, (8, 8, 3), 4, False, None, (1.0, 0.0)).merge()
+        whole = Data(*parts, (8, 8, 3), "images", 4, False, None, (1.0, 0.0)).merge()
         np.testing.assert_array_equal(whole.x, x)
 
 
@@ -294,7 +333,7 @@ class TestCache:
         bad = x.astype(np.float32)
         bad[-1, 0, 0, 0] = np.nan
         source = Dataset.from_tensor_slices((bad, y)).batch(7)
-        with pytest.raises(ValueError, match="image 39"):
+        with pytest.raises(ValueError, match="example 39"):
             read(source, cache_dir=tmp_path, memory_budget=1000)
         assert not list(tmp_path.iterdir())
 
@@ -376,21 +415,33 @@ BAD = {  # what is wrong: arguments of load, settings, error, words of the messa
     "a share of 0": ((x, y), {"validation_split": 0.0}, ValueError, "validation_split=0.0"),
     "lengths that differ": ((x, y[:-1]), {}, ValueError, r"lengths \[40, 39\]"),
     "weights that are missing": ((x, y, w[:9]), {}, ValueError, r"lengths \[40, 40, 9\]"),
-    "vectors": (
-        (x.reshape(40, -1), y),
-        {},
+    "an unknown layout": ((x, y), {"layout": "image"}, ValueError, "Did you mean 'images'"),
+    "a layout of other axes": (
+        (x, y),
+        {"layout": "series"},
         ValueError,
-        "Only image classification.*(40, 192)",
+        r"layout='series'.*series are \(length",
     ),
-    "videos": ((x[np.newaxis], y[:1]), {}, ValueError, "Only image classification"),
-    "masks": ((x, x), {}, ValueError, "Only image classification.*labels of shape"),
+    "series to resize": (
+        (x[:, 0], y),
+        {"layout": "series", "image_size": (4, 4)},
+        ValueError,
+        "Only images are resized",
+    ),
+    "videos": ((x[np.newaxis], y[:1]), {}, ValueError, "Only classification"),
+    "masks": ((x, x), {}, ValueError, "Only classification.*labels of shape"),
     "several inputs": (
         Dataset.from_tensor_slices(((x, x), y)),
         {},
         ValueError,
-        "Only image classification.*Received: tuple",
+        "Only classification.*Received: tuple",
     ),
-    "names as images": ((y.astype(str).reshape(40, 1, 1), y), {}, TypeError, "Images.*Decode"),
+    "names as images": (
+        (y.astype(str).reshape(40, 1, 1), y),
+        {},
+        TypeError,
+        "Examples.*Decode",
+    ),
     "names as labels": ((x, y.astype(str)), {}, TypeError, "Labels must be numbers.*string"),
     "regression": ((x, y + 0.25), {}, ValueError, "a label 0.25.*regression is not yet"),
     "labels that are missing": (
@@ -421,12 +472,12 @@ BAD = {  # what is wrong: arguments of load, settings, error, words of the messa
         ValueError,
         "5 class names.*4 classes",
     ),
-    "NaN": ((spoiled(np.nan), y), {}, ValueError, "image 17 of the training data"),
+    "NaN": ((spoiled(np.nan), y), {}, ValueError, "example 17 of the training data"),
     "infinity": (
         Dataset.from_tensor_slices((spoiled(-np.inf), y)).batch(8),
         {},
         ValueError,
-        "image 17 of the training data",
+        "example 17 of the training data",
     ),
     "negative weights": ((x, y, -w), {}, ValueError, r"weight must be.*from -2.0 to -0.5"),
     "a class that cannot be split": (
@@ -439,13 +490,13 @@ BAD = {  # what is wrong: arguments of load, settings, error, words of the messa
         (x, y),
         {"validation_data": (x[:, :4], y)},
         ValueError,
-        r"\(4, 8, 3\) and uint8 images of shape \(8, 8, 3\)",
+        r"\(4, 8, 3\) and uint8 examples of shape \(8, 8, 3\)",
     ),
     "another image type": (
         (x, y),
         {"validation_data": (floats(x) / 255, y)},
         ValueError,
-        "validation data must have images like the training data. Received: float32",
+        "validation data must have examples like the training data. Received: float32",
     ),
     "another form of label": (
         (x, y),

@@ -342,6 +342,7 @@ BAD = {
     "later strategy": ({"strategy": "darts"}, "does not work yet.*What works: 'bayesian'"),
     "space": ({"space": "mobilnet"}, "Did you mean 'mobilenet'"),
     "space type": ({"space": 3}, "Received: space=3 of type int"),
+    "layout": ({"layout": "seires"}, "Did you mean 'series'"),
     "limit": ({"limits": {"flahs": "64KB"}}, "flash"),
     "unit": ({"limits": {"flash": "64ms"}}, "64ms"),
     "duration": ({"max_time": "5 parsecs"}, "parsecs"),
@@ -399,6 +400,33 @@ def test_a_space_for_other_images_is_refused(search):
 def test_a_space_for_other_classes_is_refused(search):
     with pytest.raises(ValueError, match="for another task"):
         search(space=Tiny((8, 8, 1), 4))
+
+
+def test_series_get_the_family_for_series(search, capsys):
+    x = np.random.default_rng(0).normal(size=(24, 12, 2)).astype("float32")
+    y = np.arange(24) % 3
+    model = search(
+        train_data=(x + y[:, None, None], y),
+        space="auto",
+        max_trials=1,
+        epochs=1,
+        max_accuracy_drop=None,
+        verbose=1,
+    )
+    assert model.input_shape == (None, 12, 2)
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said == 'space="tcn" was chosen for series of 12 steps and 2 channels'
+
+
+def test_a_space_made_for_images_takes_arrays_without_channels(search):
+    x, y = np.random.default_rng(0).random((24, 8, 6), "float32"), np.arange(24) % 3
+    model = search(train_data=(x, y), space=Tiny((8, 6, 1), 3), max_trials=1)
+    assert model.input_shape == (None, 8, 6, 1)
+
+
+def test_a_space_for_other_layouts_is_refused(search):
+    with pytest.raises(ValueError, match=r"for series\. Received: space=TemporalConvNet"):
+        search(space="tcn")
 
 
 def test_opening_a_folder_without_a_search_says_what_is_there(tmp_path):
