@@ -227,6 +227,13 @@ KNOWN: dict[str, Known] = {
     "NAS-Bench-201, 3x3 convolutions": Known(
         "nasbench201", _convolutions, 1_531_546, True, "the table"
     ),
+    "NAS-Bench-101, Inception-like": Known(
+        "nasbench101",
+        lambda m: (m.NASBench101Cells((32, 32, 3), 10), m.from_cell(m.INCEPTION_LIKE)),
+        2_694_282,
+        True,
+        "the benchmark's README",
+    ),
     "ResNet-8": Known(
         "resnet",
         lambda m: m.resnet8(),

@@ -448,7 +448,7 @@ def _for_data(space: Any, data: Data) -> keras_tuner.HyperModel:
         space = _space_class(space)
     if data.layout not in _layouts(space):
         raise ValueError(
-            f"The space is for {' or '.join(_layouts(space))}. Received: "
+            f"The space takes the layout {' or '.join(map(repr, _layouts(space)))}. Received: "
             f"space={getattr(_space_class(space), '__name__', space)} for examples of shape "
             f"{data.input_shape}, layout={data.layout!r}. Pass another space, or `layout` if "
             "they are something else."

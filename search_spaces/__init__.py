@@ -43,6 +43,8 @@
 | `lowering.py`     | from a description to the operators of its int8 file          |
 | `draft.py`        | a program while it is written                                 |
 | `graph_order.py`  | the order in which the converter writes operators             |
+| `file_graph.py`   | the graph that the converter reads                            |
+| `expansion.py`    | layers that are many of its nodes                             |
 | `unrolling.py`    | recurrent layers step by step                                 |
 | `file_size.py`    | bytes of a file by its operators                              |
 | `rounding.py`     | weights of few bits while a network is scored                 |

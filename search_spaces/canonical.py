@@ -37,8 +37,8 @@ REPEATABLE = {
     "pad",
     "rescale",
     "reshape",
+    "resize",
     "sinusoid",
-    "upsample",
 }
 """Operations with neither weights nor chance in them: computed twice, they give the same."""
 
@@ -57,7 +57,7 @@ _FIXING_ZERO = {
     "narrow",
     "pad",
     "reshape",
-    "upsample",
+    "resize",
 }
 _FUNCTIONS_FIXING_ZERO = {
     "elu",
@@ -210,7 +210,7 @@ def _unchanging(record: Layer, inputs: int, before: Shape) -> bool:
     op = record.op
     if inputs > 1 or record.shape != before or op not in REPEATABLE | {"dropout"}:
         return False
-    if op in ("add", "concatenate", "flatten", "multiply", "narrow", "reshape"):
+    if op in ("add", "concatenate", "flatten", "multiply", "narrow", "reshape", "resize"):
         return True
     s = dict(record.settings)
     match op:
@@ -220,8 +220,6 @@ def _unchanging(record: Layer, inputs: int, before: Shape) -> bool:
             return bool(s["padding"] == _NOWHERE)
         case "crop":
             return bool(s["cropping"] == _NOWHERE)
-        case "upsample":
-            return single(s["factor"]) == 1
         case "dropout":
             return bool(s["rate"] == 0)
         case "rescale":

@@ -65,6 +65,7 @@ class Detector(SearchSpace):
     """
 
     layouts: ClassVar[tuple[str, ...]] = ("images",)
+    tasks: ClassVar[tuple[type[Task], ...]] = (Detection,)
 
     def __init__(
         self,

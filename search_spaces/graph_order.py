@@ -21,7 +21,8 @@ _ONCE = {"conv", "depthwise", "dense", "batch_norm", "embedding", "position", "w
 """Steps with weights: no two are the same."""
 
 _SHAPES = ("flatten", "reshape")
-_ELEMENTWISE = ("activation", "add", "batch_norm", "multiply", "rescale")
+_SHAPELESS = ("activation", "add", "multiply")
+_ELEMENTWISE = (*_SHAPELESS, "batch_norm", "rescale")
 _CLIPS = ("relu", "relu6")
 _COMMUTATIVE = {op for op, operation in OPERATIONS.items() if operation.commutative}
 
@@ -185,8 +186,9 @@ def _sunk(graph: list[Step]) -> list[Step]:
         elif step.op in _ELEMENTWISE and all(made[i].op in _SHAPES for i in inputs):
             above = [made[i].inputs[0] for i in inputs]
             shapes = {made[source].shape for source in above}
-            if len(shapes) == 1 and all(s[-1] == step.shape[-1] for s in shapes):
-                (shape,) = shapes
+            (shape, *others) = shapes
+            kept = step.op in _SHAPELESS or shape[-1] == step.shape[-1]
+            if kept and not others:
                 source = add(step._replace(inputs=tuple(above), shape=shape))
                 place[position] = add(
                     step._replace(op="reshape", inputs=(source,), settings={})

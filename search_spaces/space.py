@@ -80,7 +80,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
             leaves inputs as they are.
 
     Raises:
-        ValueError: If both or neither of `num_classes` and `task` are given.
+        ValueError: If both or neither of `num_classes` and `task` are given, or if the space
+            is not for such a task.
 
     Example:
 
@@ -108,6 +109,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
     layouts: ClassVar[tuple[str, ...]] = ("images", "audio", "series", "table", "tokens")
     """What the axes of inputs may be, the most usual first."""
+    tasks: ClassVar[tuple[type[Task], ...]] = (Task,)
+    """What the networks can be for."""
 
     def __init__(
         self,
@@ -125,6 +128,11 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
             )
         self.input_shape = tuple(int(side) for side in input_shape)
         self.task = task or Classification(int(num_classes or 0))
+        if not isinstance(self.task, self.tasks):
+            raise ValueError(
+                f"{type(self).__name__} is for {self.tasks[0].__name__}. Received: "
+                f"task={self.task}. Pass such a task, or use another space."
+            )
         self.rescaling = rescaling
         self.input_dtype = "float32"
         self._latest: tuple[Any, Network] | None = None

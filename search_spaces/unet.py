@@ -76,6 +76,7 @@ class UNet(SearchSpace):
     """
 
     layouts: ClassVar[tuple[str, ...]] = ("images",)
+    tasks: ClassVar[tuple[type[Task], ...]] = (Segmentation,)
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ _SELECTIONS = (schema.BuiltinOperator.SELECT, schema.BuiltinOperator.SELECT_V2)
 _SPLITS = {schema.BuiltinOperator.SPLIT: 1, schema.BuiltinOperator.SPLIT_V: 0}  # what is split
 _MASKED = -1e9  # scores below it are masked ones
 _BELOW = 10.0
+_DILATABLE = ("Conv2D", "DepthwiseConv2dNative")
 _SUMS = (schema.BuiltinOperator.ADD, schema.BuiltinOperator.SUB)
 
 
@@ -48,7 +49,7 @@ def quantizable(function: Any) -> Any:
         if node.op in _REWRITTEN and node.attr["T"].type == tf.float32.as_datatype_enum
     ]
     lookups, reversals = _lookups(graph), _reversals(function)
-    if not found and not lookups and not reversals:
+    if not (_dilated(graph) or found or lookups or reversals):
         return function
     for node in list(graph.node):
         if node.name in reversals:
@@ -72,6 +73,40 @@ def quantizable(function: Any) -> Any:
     return tf.function(
         rewritten, input_signature=[signature], autograph=False
     ).get_concrete_function()
+
+
+def _dilated(graph: Any) -> bool:
+    """Dilate convolutions themselves, where Keras spreads their input over a batch.
+
+    The converter does so as well, but only where a single convolution reads what was spread.
+
+    Returns:
+        Whether there was any.
+    """
+    nodes = {node.name: node for node in graph.node}
+    found = False
+    for node in graph.node:
+        convolution: Any = nodes.get(node.input[0]) if node.op == "BatchToSpaceND" else None
+        if convolution is None or convolution.op not in _DILATABLE:
+            continue
+        spread: Any = nodes.get(convolution.input[0])
+        if spread is None or spread.op != "SpaceToBatchND":
+            continue
+        block, paddings = (
+            tf.make_ndarray(nodes[name].attr["value"].tensor) for name in spread.input[1:]
+        )
+        # The node becomes the convolution under its own name: those who read it stay.
+        node.op = convolution.op
+        node.ClearField("attr")
+        for name, value in convolution.attr.items():
+            node.attr[name].CopyFrom(value)
+        node.attr["dilations"].list.i[:] = [1, *block.tolist(), 1]
+        # Without padding by the layer only the end is filled up to a multiple of the block.
+        node.attr["padding"].s = b"SAME" if paddings[:, 0].any() else b"VALID"
+        del node.input[:]
+        node.input.extend([spread.input[0], convolution.input[1]])
+        found = True
+    return found
 
 
 def _lookups(graph: Any) -> list[Any]:
@@ -162,15 +197,21 @@ def masks(content: bytes, ranges: Mapping[str, Range]) -> tuple[bytes, dict[str,
         output, *sources = (
             graph.tensors[i] for i in (*operator.outputs, *operator.inputs[1:])
         )
-        constants = [t for t in sources if model.buffers[t.buffer].data is not None]
         scores = [ranges[t.name.decode()] for t in sources if t.name.decode() in ranges]
         if not scores or ranges[output.name.decode()][0] >= _MASKED:
             continue
         low, high = min(low for low, _ in scores), max(high for _, high in scores)
-        for tensor in constants:
-            values = np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.float32)
-            data = np.maximum(values, low - _BELOW).astype(np.float32).view(np.uint8)
-            tensor.buffer = _buffer(model, data)
+        inputs = list(operator.inputs)
+        for place, tensor in enumerate(sources, start=1):
+            content_of = model.buffers[tensor.buffer].data
+            if content_of is not None:
+                values = np.frombuffer(bytes(content_of), np.float32)
+                data = np.maximum(values, low - _BELOW).astype(np.float32).view(np.uint8)
+                # Other selections read the same constant, for scores of other ranges.
+                own = f"{output.name.decode()}/masked"
+                inputs[place] = _tensor(model, tensor, own)
+                graph.tensors[inputs[place]].buffer = _buffer(model, data)
+        operator.inputs = inputs
         changed[output.name.decode()] = low - _BELOW, high
     return packed(model), changed
 

@@ -341,6 +341,7 @@ BAD = {
     "strategy": ({"strategy": "bayesain"}, "Did you mean 'bayesian'"),
     "later strategy": ({"strategy": "darts"}, "does not work yet.*What works: 'bayesian'"),
     "space": ({"space": "mobilnet"}, "Did you mean 'mobilenet'"),
+    "space of a task": ({"space": "unet"}, r"UNet is for Segmentation\. Received: task="),
     "space type": ({"space": 3}, "Received: space=3 of type int"),
     "layout": ({"layout": "seires"}, "Did you mean 'series'"),
     "limit": ({"limits": {"flahs": "64KB"}}, "flash"),
@@ -425,7 +426,7 @@ def test_a_space_made_for_images_takes_arrays_without_channels(search):
 
 
 def test_a_space_for_other_layouts_is_refused(search):
-    with pytest.raises(ValueError, match=r"for series\. Received: space=TemporalConvNet"):
+    with pytest.raises(ValueError, match=r"the layout 'series'\. Received: space="):
         search(space="tcn")
 
 

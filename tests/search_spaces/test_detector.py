@@ -4,7 +4,7 @@ from search_spaces import members
 from search_spaces.detection import Detection
 from search_spaces.detector import Detector
 from search_spaces.efficientnet import EfficientNet
-from search_spaces.mobile import MobileNet
+from search_spaces.mobile import Layout, MobileNet, Stage
 from search_spaces.testing import SpaceContract
 from search_spaces.unet import UNet
 
@@ -14,12 +14,15 @@ class TestDetectorContract(SpaceContract):
     realised = 1
 
     def make(self, input_shape=(32, 35, 1)):
-        return Detector(input_shape, 3)
+        return Detector(input_shape, 3, backbone=self.backbone(input_shape))
+
+    def backbone(self, input_shape=(32, 35, 1)):
+        return MobileNet(input_shape, 2, layout=Layout((Stage(8, 2), Stage(8, 2))))
 
     def test_the_docstring_lists_every_decision_and_its_values(self):
         # The backbone's are in its own docstring.
         declared = self.make().hyperparameters().space
-        theirs = {hp.name for hp in MobileNet((32, 35, 1), 3).hyperparameters().space}
+        theirs = {hp.name for hp in self.backbone().hyperparameters().space}
         ours = {hp.name: list(hp.values) for hp in declared if hp.name not in theirs}
         rows = [line.split("|") for line in Detector.__doc__.splitlines() if "| `" in line]
         listed = {row[1].strip(" `"): row[2].strip().split(", ") for row in rows}
@@ -55,6 +58,12 @@ def test_features_that_are_finer_than_the_grid_are_pooled():
     network = space.network({**shallow, "detector/stride": 8})
     pools = [dict(r.settings)["stride"] for r in network.layers if r.op == "max_pool"]
     assert pools == [8]
+
+
+def test_the_backbone_is_a_mobile_network_unless_given():
+    theirs = {hp.name for hp in MobileNet((16, 16, 1), 2).hyperparameters().space}
+    names = {hp.name for hp in Detector((16, 16, 1), 2).hyperparameters().space}
+    assert theirs == {name for name in names if not name.startswith("detector/")}
 
 
 def test_classes_are_short_for_detection():

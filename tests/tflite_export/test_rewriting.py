@@ -77,6 +77,41 @@ def test_masked_scores_are_just_below_the_others_and_count_for_nothing():
     )
 
 
+def test_each_mask_lies_below_its_own_scores():
+    # The converter shares the constant of all masks.
+    x = keras.Input((6, 8))
+    wide, narrow = (keras.layers.MultiHeadAttention(1, 8, seed=0) for _ in range(2))
+    y = wide(30 * x, 30 * x, use_causal_mask=True)
+    model = keras.Model(x, narrow(y / 30, y / 30, use_causal_mask=True))
+    content = float_file(model, integer=True)
+    samples = np.random.default_rng(0).normal(size=(16, 6, 8)).astype(np.float32)
+    other, changed = masks(content, measure(content, samples))
+    low = sorted(low for low, _ in changed.values())
+    assert low[0] < 2 * low[1]
+    found = measure(other, samples)
+    for name, range_ in changed.items():
+        assert found[name] == pytest.approx(range_, rel=0.05)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_dilated_convolutions_of_one_input_stay_convolutions(padding):
+    x = keras.Input((9, 8, 2))
+    y = keras.layers.Conv2D(4, 3, dilation_rate=2, padding=padding)(x)
+    z = keras.layers.DepthwiseConv2D(3, dilation_rate=2, padding=padding)(x)
+    z = keras.layers.Conv2D(4, 1)(keras.layers.BatchNormalization()(z))
+    model = keras.Model(x, keras.layers.Add()([y, z]))
+    content = float_file(model, integer=True)
+    assert tflite_export.operators(content) == {
+        "CONV_2D": 2,
+        "DEPTHWISE_CONV_2D": 1,
+        "ADD": 1,
+    }
+    samples = np.random.default_rng(0).normal(size=(4, 9, 8, 2)).astype(np.float32)
+    np.testing.assert_allclose(
+        tflite_export.run(content, samples), np.asarray(model(samples)), atol=1e-5
+    )
+
+
 def test_a_file_without_masks_is_left_as_it_is(model, x):
     content = float_file(model)
     assert masks(content, measure(content, x)) == (content, {})
