@@ -23,13 +23,13 @@ def augmentation(
 
     | layout     | what varies                                                              |
     |------------|--------------------------------------------------------------------------|
-    | `"images"` | turned by up to 8 degrees, scaled by 10 % along each axis, moved by 10 %; |
+    | `"images"` | turned by up to 8 degrees, scaled by 10 % along each axis, moved by 10 %;|
     |            | colour images of at least 24 pixels are mirrored too: they are mostly    |
     |            | photographs, where small grey ones are often characters                  |
     | `"audio"`  | moved and stretched in time by up to 10 %, a band of frequencies and a   |
     |            | span of frames of up to 15 % each hidden behind the mean (SpecAugment)   |
-    | `"series"` | noise of 5 % of a channel's deviation: stretching, moving and scaling    |
-    |            | helped small networks and hurt others                                    |
+    | `"series"` | noise of 5 % of a channel's deviation; by how much it may be stretched   |
+    |            | or scaled depends on what it measures                                    |
     | `"table"`  | nothing                                                                  |
 
     What moves is resampled once, with the edge repeated outside.

@@ -255,15 +255,15 @@ class _Lowering:
         return self._draft.add_constant("PAD", step.shape, source, (4, 2), s["padding"])
 
     def _crop(self, index: int, s: Settings, source: int) -> int:
-        shape = self._steps[index].shape
-        (top, _), (left, _) = s["cropping"]
-        begin, end = (0, top, left, 0), (0, top + shape[1], left + shape[2], 0)
-        return self._sliced(shape, source, begin, end)
+        (top, bottom), (left, right) = s["cropping"]
+        ends = (0, top, left, 0), (0, -bottom, -right, 0)  # 0: to the end
+        return self._sliced(self._steps[index].shape, source, *ends)
 
     def _narrow(self, index: int, s: Settings, source: int) -> int:
         shape = self._steps[index].shape
         others = (0,) * (len(shape) - 1)
-        return self._sliced(shape, source, (*others, 0), (*others, shape[-1]))
+        lost = self._draft[source].shape[-1] - shape[-1]
+        return self._sliced(shape, source, (*others, 0), (*others, -lost))
 
     def _sliced(self, shape: Shape, source: int, begin: Shape, end: Shape) -> int:
         axes = len(shape)
