@@ -118,7 +118,13 @@ class _Reader:
     def _constant(self, index: int) -> Constant:
         quantization = self._tensors[index].Quantization()
         scales = 0 if quantization is None else quantization.ScaleLength()
-        return Constant(self._dtype(index), self._shape(index) or (1,), scales)
+        dtype = self._dtype(index)
+        zero = scales > (dtype != "int32") and self._is_zero(index)
+        return Constant(dtype, self._shape(index) or (1,), scales, zero)
+
+    def _is_zero(self, index: int) -> bool:
+        buffer = self._model.Buffers(self._tensors[index].Buffer())
+        return bool(buffer.DataLength()) and not buffer.DataAsNumpy().any()
 
     def _is_constant(self, index: int) -> bool:
         buffer = self._model.Buffers(self._tensors[index].Buffer())

@@ -58,11 +58,14 @@ class Constant(NamedTuple):
         shape: Its shape as the file has it, `(1,)` for a scalar.
         scales: Number of its quantization scales: one a channel of weights and biases, one of
             other quantized numbers, none of integers that count.
+        zero: Whether it is of weights or biases that are all zero; a file may hold the values
+            of such constants once.
     """
 
     dtype: str
     shape: Shape
     scales: int = 0
+    zero: bool = False
 
     @property
     def bytes(self) -> int:

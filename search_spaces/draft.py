@@ -32,6 +32,8 @@ class Made:
             equal. Empty for weights and biases of its own.
         outputs: Positions of the outputs after the first; that one is the operator's own.
         owner: The operator whose output this is, if it is one after the first.
+        silent: Whether its biases are all zero, there only because a kernel wants some.
+        void: Whether its weights are all zero.
     """
 
     __slots__ = (
@@ -45,7 +47,9 @@ class Made:
         "owner",
         "padding",
         "shape",
+        "silent",
         "stride",
+        "void",
         "weights",
         "window",
     )
@@ -63,6 +67,7 @@ class Made:
         self.activation: str | None = None
         self.outputs: list[int] = []
         self.owner: int | None = None
+        self.silent = self.void = False
 
 
 class Draft:
@@ -208,9 +213,10 @@ def _constants(made: Made, position: int) -> dict[Any, Constant]:
     # Dense layers with weights of 4 bits have one scale in all.
     narrow = made.op == "FULLY_CONNECTED" and made.dtype == "int4"
     scales = 1 if narrow else channels
+    void = made.void and scales > 1
     own: dict[Any, Constant] = {
-        ("weights", position): Constant(made.dtype, made.weights, scales)
+        ("weights", position): Constant(made.dtype, made.weights, scales, void)
     }
     if made.bias:
-        own["biases", position] = Constant("int32", (channels,), scales)
+        own["biases", position] = Constant("int32", (channels,), scales, made.silent)
     return own

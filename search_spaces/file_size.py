@@ -24,13 +24,24 @@ _BUFFER = 12  # table of a buffer, and the length of its values
 _ALIGNMENT = 16  # of the values in a buffer
 _TENSOR = 54  # tables of a constant, of its quantization and its buffer, and links to them
 
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
-
 # Operators that pass values on, so that their output has the scale of their input.
 _MOVING = (
-    *("CONCATENATION", "GATHER", "PAD", "RESHAPE", "RESIZE_BILINEAR"),
-    *("RESIZE_NEAREST_NEIGHBOR", "STRIDED_SLICE", "TRANSPOSE"),
+    *("CONCATENATION", "GATHER", "PACK", "PAD", "RESHAPE", "RESIZE_BILINEAR"),
+    *("RESIZE_NEAREST_NEIGHBOR", "SELECT_V2", "SPLIT", "STRIDED_SLICE", "TRANSPOSE", "UNPACK"),
 )
+_KINDS = {
+    **dict.fromkeys(
+        ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"), "weighted"
+    ),
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"), "pool"),
+    **dict.fromkeys(_MOVING, "moving"),
+    # Their output has a scale that is prescribed.
+    **dict.fromkeys(("LOGISTIC", "SOFTMAX", "TANH"), "prescribed"),
+    # These have few options or none.
+    **dict.fromkeys(
+        ("BATCH_MATMUL", "QUANTIZE", "RELU", "RELU6", "RSQRT", "SQUARED_DIFFERENCE"), "plain"
+    ),
+}
 
 FITTED = {
     "file": 697.0,
@@ -38,6 +49,8 @@ FITTED = {
     "weighted": 113.9,
     "pool": 116.5,
     "moving": 100.0,
+    "prescribed": 60.0,
+    "plain": 40.0,
     "output": 60.0,
     "other": 97.1,
 }
@@ -50,8 +63,9 @@ class Parts(NamedTuple):
     Attributes:
         settled: Bytes that the format settles.
         counts: How often occurs what `FITTED` has bytes for: the `file` itself, a kind of
-            operator (`code`), operators that are `weighted`, a `pool`, only `moving` values
-            or any `other`, and each `output` of an operator after its first.
+            operator (`code`), operators by kind (`weighted`, a `pool`, `moving` values only,
+            with a `prescribed` range, `plain` or `other`), and outputs of operators after the
+            first (`output`).
     """
 
     settled: int
@@ -70,7 +84,7 @@ def parts(program: Program) -> Parts:
     counts["file"] = 1
     counts["code"] = len({operator.op for operator in program.operators})
     for operator in program.operators:
-        counts[_kind(operator.op)] += 1
+        counts[_KINDS.get(operator.op, "other")] += 1
         counts["output"] += len(operator.outputs) - 1
     constants = program.constants or ()
     settled = sum(map(_constant_bytes, constants))
@@ -80,20 +94,15 @@ def parts(program: Program) -> Parts:
     # The zero points of all weights and biases with as many channels are the same zeros.
     zeros = {constant.scales for constant in constants if constant.scales > 1}
     settled += sum(_LENGTH + _ZERO_POINT * count + _LENGTH // 2 for count in zeros)
+    # So are as many weights or biases that are zero.
+    voids = {constant.bytes for constant in constants if constant.zero}
+    settled += sum(_LENGTH + size for size in voids)
     return Parts(settled, counts)
-
-
-def _kind(op: str) -> str:
-    if op in _WEIGHTED:
-        return "weighted"
-    if op.endswith("POOL_2D"):
-        return "pool"
-    return "moving" if op in _MOVING else "other"
 
 
 def _constant_bytes(constant: Constant) -> int:
     """A constant's tables, values and scales."""
-    total = _TENSOR + _buffer(constant.bytes)
+    total = _TENSOR + _buffer(0 if constant.zero else constant.bytes)
     if constant.scales:
         total += _LENGTH + _SCALE * constant.scales
     if constant.scales == 1:

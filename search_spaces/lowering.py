@@ -131,6 +131,7 @@ class _Lowering:
             made.weights = (s["units"], shape[-1])
             self._take_bias(index, made)
             return position
+        made.silent = not s["bias"]
         self._slide(position, s, s["kernel"])
         if step.inputs[0] in self._padded:
             made.padding = "SAME"
@@ -153,7 +154,10 @@ class _Lowering:
     def _rescale(self, index: int, s: Settings, source: int) -> int:
         before = self._alone(index)
         if before is not None and before.op in _WEIGHTED.values():
-            before.bias = before.bias or s["offset"] != 0
+            if s["offset"] != 0:
+                _give_bias(before)
+            elif s["scale"] == 0:
+                before.silent = before.void = True
             return source
         scale, offset = s["scale"], s["offset"]
         made = source
@@ -187,7 +191,7 @@ class _Lowering:
     def _batch_norm(self, index: int, s: Settings, source: int) -> int:
         before = self._alone(index)
         if before is not None and before.op in _WEIGHTED.values():
-            before.bias = True
+            _give_bias(before)
             return source
         channels = (0,) * self._steps[index].shape[-1]
         return self._term(index, self._factor(index, source, channels), channels)
@@ -205,7 +209,7 @@ class _Lowering:
         if function == "hard_sigmoid":
             # relu6(x + 3) / 6
             if before is not None and before.op in _WEIGHTED.values():
-                before.bias = True
+                _give_bias(before)
             elif before is None or before.op != "ADD" or not before.weights:
                 source = self._term(index, source, 3.0)
             self._draft[source].activation = "RELU6"
@@ -409,6 +413,10 @@ class _Lowering:
         shape = self._steps[index].shape
         weights = (s["vocabulary"], s["width"])
         return self._draft.add_constant("GATHER", shape, source, weights, dtype="int8")
+
+
+def _give_bias(made: Made) -> None:
+    made.bias, made.silent = True, False
 
 
 def _einsum_shape(shape: Shape) -> dict[Any, Constant]:

@@ -188,7 +188,9 @@ def freeze(output: Node) -> Network:
     frozen: list[Layer] = []
     for index in sorted(needed):
         record = layers[index]
-        record = record._replace(inputs=tuple([position[i] for i in record.inputs]))
+        inputs = tuple([position[i] for i in record.inputs])
+        if inputs != record.inputs:
+            record = record._replace(inputs=inputs)
         place = len(frozen)
         if record.op in REPEATABLE:
             place = first.setdefault(record, place)

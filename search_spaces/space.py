@@ -278,24 +278,23 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
             ValueError: If two decisions have one name.
         """
         known = keras_tuner.HyperParameters()
-        explored: list[Any] = []
-        waiting: list[Any] = [[]]
+        explored: set[Any] = set()
+        waiting: dict[Any, Any] = {(): ()}  # scopes by their names and values
         while waiting:
             # Scopes that do not contradict each other are explored together.
             wanted: dict[str, Any] = {}
-            for scope in waiting:
+            for scope in waiting.values():
                 values = {condition.name: condition.values[0] for condition in scope}
                 if all(wanted.get(name, value) == value for name, value in values.items()):
                     wanted |= values
-            waiting.pop(0)
             hp = keras_tuner.HyperParameters()
             hp.values = wanted
             self.describe(Decisions(hp.values, checked=True))
             self.describe(hp)
             known.merge(hp, overwrite=False)
-            explored += [s for s in hp.active_scopes if s not in explored]
-            waiting = [s for s in waiting if s not in explored]
-            waiting += [s for s in hp.inactive_scopes if s not in explored + waiting]
+            explored |= {next(iter(waiting)), *map(_key, hp.active_scopes)}
+            found = {**waiting, **{_key(scope): scope for scope in hp.inactive_scopes}}
+            waiting = {key: scope for key, scope in found.items() if key not in explored}
         return self._reduced(known) if self._kept else known
 
     def _reduced(self, known: keras_tuner.HyperParameters) -> keras_tuner.HyperParameters:
@@ -325,6 +324,10 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         Not of different networks: some sets lead to the same one.
         """
         return size(self.hyperparameters())
+
+
+def _key(scope: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple((condition.name, tuple(condition.values)) for condition in scope)
 
 
 def check_images(name: str, input_shape: Sequence[int], smallest: int) -> None:
