@@ -1,19 +1,21 @@
 """How well costs on paper predict the file, its operators, and the memory it is run in.
 
     python -m benchmarks.device_costs members --count 60 --output members.jsonl
+    python -m benchmarks.device_costs spaces --count 12 --output spaces.jsonl
     python -m benchmarks.device_costs mlperf
     taskset -c 0 python -m benchmarks.device_costs limits --exports 200 --output limits.jsonl
 
 `members` exports random members of the mobile space (uniform decisions, several input shapes),
-`mlperf` the four networks of MLPerf Tiny; `limits` judges 10,000 candidates against four
+`spaces` small ones of every other space, `mlperf` the four networks of MLPerf Tiny; `limits`
+judges 10,000 candidates against four
 limits and exports some of them. Networks are not trained for this, but given the weights and
 statistics of no particular training: fresh ones have biases of zero, which a file stores once,
 and wild ones have activations so large that biases round to zero. The arena is that of
 TensorFlow Lite Micro (extra `micro`).
 
 Every network is one line of JSON in `--output`; those already there are kept, so a run can be
-continued. `members --fit` prints the constants of `search_spaces/file_size.py` that least
-squares on the relative error gives.
+continued. `members --fit --others spaces.jsonl` prints the constants of
+`search_spaces/file_size.py` that least squares on the relative error gives.
 """
 
 from __future__ import annotations
@@ -31,17 +33,41 @@ import scipy.optimize
 from ai_edge_litert import schema_py_generated as schema
 
 import kerasnas
+import search_spaces as spaces
 from benchmarks import mlperf_tiny
 from edge_devices import tflm
 from edge_devices.flatbuffer import read
 from edge_devices.memory import memory
+from edge_devices.program import Program
 from search_spaces import blocks, costs
 from search_spaces.file_size import FITTED, parts
+from search_spaces.members import draws
 from search_spaces.network import Network, Node, freeze, input_node
 from search_spaces.realise import realise
 
 SHAPES = [((8, 8, 1), 10), ((28, 28, 1), 10), ((32, 32, 3), 10), ((96, 96, 3), 2)]
 RESCALING = [(1 / 255, 0.0), (0.3, -0.5)]
+# Small ones: a hundred files are written in minutes.
+OTHERS = {
+    "darts": lambda: spaces.DARTSCells((16, 16, 3), 5, cells=4, filters=8),
+    "detector": lambda: spaces.Detector((32, 32, 3), task=spaces.Detection(3)),
+    "dscnn": lambda: spaces.DSCNN((49, 40), 10),
+    "efficientnet": lambda: spaces.EfficientNet((32, 32, 3), 5),
+    "graph": lambda: spaces.GraphNetwork((16, 16, 3), 5),
+    "language": lambda: spaces.Transformer((16,), task=spaces.NextToken(20), vocabulary=20),
+    "mlp": lambda: spaces.MLP((13,), 4),
+    "nasbench101": lambda: spaces.NASBench101Cells((16, 16, 3), 5, channels=16, modules=1),
+    "nasbench201": lambda: spaces.NASBench201Cells((16, 16, 3), 5, channels=8, cells=1),
+    "nasnet": lambda: spaces.NASNetCells((16, 16, 3), 5),
+    "recurrent": lambda: spaces.Recurrent((8, 12), 9),
+    "resnet": lambda: spaces.ResNet((32, 32, 3), 10),
+    "tcn": lambda: spaces.TemporalConvNet((29, 12), 9),
+    "transformer": lambda: spaces.Transformer((32, 12), 9),
+    "unet": lambda: spaces.UNet((32, 32, 3), task=spaces.Segmentation(3)),
+    "vision transformer": lambda: spaces.Transformer((16, 16, 3), 5),
+}
+# What the fit is for first of all: the space that microcontrollers are searched with.
+_MOBILE_WEIGHT = 14.0
 # Those of uNAS, and what usually comes with them.
 LIMITS = {"params": 60_000, "macs": 2_000_000, "flash": 64 * 1024, "ram": 32 * 1024}
 # Largest relative error stated in the docstrings of `search_spaces/costs.py`.
@@ -70,14 +96,29 @@ def exported(network: Network, seed: int, *, compact: bool = True) -> bytes:
     rng = np.random.default_rng(seed)
     model = realise(network, seed=seed)
     model.set_weights([_drawn(rng, weight) for weight in model.weights])
-    samples = rng.uniform(0, 255, (16, *network.input_shape)).astype("float32")
+    samples = _inputs(rng, network)
     content = kerasnas.tflite_export.convert(model, "int8", samples, compact=compact)
     keras.backend.clear_session()
     return bytes(content)
 
 
+def _inputs(rng: np.random.Generator, network: Network) -> Any:
+    shape = (16, *network.input_shape)
+    if network.input_dtype == "int32":
+        (vocabulary,) = (
+            dict(record.settings)["vocabulary"]
+            for record in network.layers
+            if record.op == "embedding"
+        )
+        return rng.integers(0, vocabulary, shape).astype("int32")
+    if len(shape) == 4:
+        return rng.uniform(0, 255, shape).astype("float32")
+    return rng.normal(0, 1, shape).astype("float32")
+
+
 def _drawn(rng: np.random.Generator, weight: Any) -> Any:
-    if len(weight.shape) > 1:
+    small = weight.path.endswith("bias") or tuple(weight.shape) == (1, 1)
+    if len(weight.shape) > 1 and not small:
         return np.asarray(weight)  # as initialised: activations keep their size
     low = 0.5 if weight.path.endswith(("gamma", "moving_variance")) else -0.5
     return rng.uniform(low, low + 1, weight.shape)
@@ -92,6 +133,7 @@ def judged(network: Network, content: bytes) -> dict[str, Any]:
     return {
         "predicted": costs.costs(network),
         "same_operators": program == costs.program(network),
+        "same_but_for_scales": unscaled(program) == unscaled(costs.program(network)),
         "bytes": len(content),
         "macs": sum(map(program.macs, program.operators)),
         "activations": [wide.activations, arena.activations],
@@ -101,6 +143,27 @@ def judged(network: Network, content: bytes) -> dict[str, Any]:
         "settled": settled,
         "counts": counts,
     }
+
+
+def unscaled(program: Program) -> tuple[Any, ...]:
+    """A program without the operators that bring inputs of a concatenation to one scale."""
+    source: dict[int, int] = {}
+    number = {index: place for place, index in enumerate(program.inputs)}
+    kept = []
+    for operator in program.operators:
+        inputs = tuple(source.get(index, index) for index in operator.inputs)
+        if operator.op == "QUANTIZE":
+            source[operator.outputs[0]] = inputs[0]
+            continue
+        for index in operator.outputs:
+            number[index] = len(number)
+        kept.append(
+            operator._replace(
+                inputs=tuple(number[index] for index in inputs),
+                outputs=tuple(number[index] for index in operator.outputs),
+            )
+        )
+    return tuple(kept), program.constants
 
 
 def continued(output: Path, count: int, one: Callable[[int], dict[str, Any]]) -> list[Any]:
@@ -128,7 +191,23 @@ def members(arguments: argparse.Namespace) -> None:
         small = [judged(network, exported(network, 0)) for network in smallest()]
         print("networks of an operator or two:")
         summary(small)
-        print(json.dumps(fit(records + judge, small), indent=2))
+        others = list(map(json.loads, arguments.others.read_text().splitlines()))
+        print(json.dumps(fit(records + judge, others, small), indent=2))
+
+
+def others(arguments: argparse.Namespace) -> None:
+    """Random members of every other space."""
+    drawn = [(name, number) for name in OTHERS for number in range(arguments.count)]
+
+    def one(place: int) -> dict[str, Any]:
+        name, number = drawn[place]
+        network = list(draws(OTHERS[name](), number + 1, seed=0))[number].network
+        return {"space": name} | judged(network, exported(network, number))
+
+    records = continued(arguments.output, len(drawn), one)
+    for name in OTHERS:
+        print(name)
+        summary([record for record in records if record["space"] == name])
 
 
 def smallest() -> list[Network]:
@@ -159,7 +238,11 @@ def summary(records: list[dict[str, Any]]) -> None:
         show(f"{name} (64 bit)", [r[name][0] / r[name][1] - 1 for r in records])
     show("ram", [r["predicted"]["ram"] / r["ram"] - 1 for r in records])
     print("  macs equal:", sum(r["predicted"]["macs"] == r["macs"] for r in records))
-    print("  programs equal:", sum(r["same_operators"] for r in records), "of", len(records))
+    exact, nearly = (
+        sum(record[name] for record in records)
+        for name in ("same_operators", "same_but_for_scales")
+    )
+    print(f"  programs equal: {exact}, but for QUANTIZE {nearly}, of {len(records)}")
 
 
 def show(name: str, errors: list[float]) -> None:
@@ -172,19 +255,25 @@ def show(name: str, errors: list[float]) -> None:
     )
 
 
-def fit(records: list[dict[str, Any]], small: list[dict[str, Any]]) -> dict[str, float]:
+def fit(
+    records: list[dict[str, Any]], others: list[dict[str, Any]], small: list[dict[str, Any]]
+) -> dict[str, float]:
     """Non-negative constants by least squares on the relative error.
 
-    Tiny networks, which tell apart what others add up, weigh a tenth: nobody searches them.
+    Those of other spaces tell apart what the mobile space lacks, and weigh less; tiny
+    networks, which tell apart what others add up, a tenth: nobody searches them.
     """
     names = list(FITTED)
-    size = np.array([r["bytes"] for r in records + small], float)
-    settled = np.array([r["settled"] for r in records + small], float)
-    counts = np.array([[r["counts"][name] for name in names] for r in records + small], float)
-    weight = np.repeat([1.0, 0.1], [len(records), len(small)]) / size
+    every = records + others + small
+    size = np.array([r["bytes"] for r in every], float)
+    settled = np.array([r["settled"] for r in every], float)
+    counts = np.array([[r["counts"][name] for name in names] for r in every], float)
+    sizes = len(records), len(others), len(small)
+    weight = np.repeat([_MOBILE_WEIGHT, 1.0, 0.1], sizes) / size
     solution, _ = scipy.optimize.nnls(counts * weight[:, None], (size - settled) * weight)
-    errors = ((settled + counts @ solution) / size - 1)[: len(records)]
-    show("fitted", list(errors))
+    errors = (settled + counts @ solution) / size - 1
+    show("fitted", list(errors[: len(records)]))
+    show("fitted, other spaces", list(errors[len(records) : len(records) + len(others)]))
     return dict(zip(names, solution.round(1).tolist(), strict=True))
 
 
@@ -287,7 +376,12 @@ def main() -> None:
     command.add_argument("--count", type=int, default=60)
     command.add_argument("--output", type=Path, default=Path("members.jsonl"))
     command.add_argument("--fit", action="store_true")
+    command.add_argument("--others", type=Path, default=Path("spaces.jsonl"))
     command.set_defaults(run=members)
+    command = commands.add_parser("spaces")
+    command.add_argument("--count", type=int, default=12)
+    command.add_argument("--output", type=Path, default=Path("spaces.jsonl"))
+    command.set_defaults(run=others)
     commands.add_parser("mlperf").set_defaults(run=mlperf)
     command = commands.add_parser("limits")
     command.add_argument("--count", type=int, default=10_000)

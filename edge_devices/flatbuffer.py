@@ -89,6 +89,9 @@ class _Reader:
         if hasattr(options, "StrideH"):
             stride = (options.StrideH(), options.StrideW())
             padding = self._paddings[options.Padding()]
+        dilation = (1, 1)
+        if hasattr(options, "DilationHFactor"):
+            dilation = (options.DilationHFactor(), options.DilationWFactor())
         activation = "NONE"
         if hasattr(options, "FusedActivationFunction"):
             activation = self._activations[options.FusedActivationFunction()]
@@ -103,6 +106,7 @@ class _Reader:
             padding,
             None if activation == "NONE" else activation,
             "int8" if first is None else self._dtype(first),
+            dilation,
         )
 
     def _options(self, operator: Any) -> Any:

@@ -12,7 +12,8 @@ A model is a price list: clock cycles for each kind of work. `work` counts a pro
 | `patch`            | values that such a convolution gathers before it multiplies (im2col)  |
 | `pointwise`        | multiply-accumulates of 1x1 convolutions                              |
 | `depthwise`        | multiply-accumulates of depthwise convolutions                        |
-| `dense`            | multiply-accumulates of fully connected layers                        |
+| `dense`            | multiply-accumulates of fully connected layers, and of the products   |
+|                    | of two activations in attention                                       |
 | `outputs`          | outputs of convolutions and dense layers: scaling back to int8        |
 | `depthwise_output` | outputs of depthwise convolutions                                     |
 | `pool`             | values in the windows of poolings                                     |
@@ -43,7 +44,9 @@ only on a Cortex-M85. X-CUBE-AI changed between the versions that were timed.
 
 Means, HARD_SWISH and the operators under `other` have no fast kernel in TensorFlow Lite
 Micro: their prices are those of its portable C code, timed on a Cortex-M55, for every core.
-`copy` is an assumption, one cycle a value, as nobody published a copy of known size. Channel
+`copy` is an assumption, one cycle a value, as nobody published a copy of known size. So is
+that products in attention cost as much as dense layers: they were not among what was timed,
+nor was any recurrent network. Channel
 counts that are no multiple of the vector length are not charged extra: rounding them up to 4
 (or 16 with Helium) changed no error by more than a point.
 
@@ -326,7 +329,7 @@ def work(program: Program) -> dict[str, float]:
         elif operator.op == "DEPTHWISE_CONV_2D":
             done["depthwise"] += program.macs(operator)
             done["depthwise_output"] += written
-        elif operator.op == "FULLY_CONNECTED":
+        elif operator.op in ("BATCH_MATMUL", "FULLY_CONNECTED"):
             done["dense"] += program.macs(operator)
             done["outputs"] += written
         elif operator.op in _POOLS:
@@ -350,6 +353,12 @@ _KINDS = {
         (
             *("CONCATENATION", "PAD", "PADV2", "MIRROR_PAD", "PACK", "UNPACK", "SLICE"),
             *("SPLIT", "SPLIT_V", "STRIDED_SLICE", "TRANSPOSE", "TILE", "GATHER"),
+            *(
+                "RESIZE_NEAREST_NEIGHBOR",
+                "SELECT_V2",
+                "SPACE_TO_BATCH_ND",
+                "BATCH_TO_SPACE_ND",
+            ),
         ),
         "copy",
     ),

@@ -204,7 +204,10 @@ def _shape(number: int, name: str, value: Any) -> tuple[int, ...]:
 
 def _size(program: Program, operator: Operator) -> float:
     moved = sum(program.tensors[i].bytes for i in (*operator.inputs, *operator.outputs))
-    return float(moved + operator.weight_bytes)
+    read = operator.weight_bytes
+    if operator.op == "GATHER":  # which reads the rows that it writes
+        read = min(read, program.tensors[operator.outputs[0]].bytes)
+    return float(moved + read)
 
 
 def _prices(table: Sequence[_Row]) -> dict[str, _Price]:

@@ -91,6 +91,7 @@ class Operator(NamedTuple):
         padding: `"SAME"` or `"VALID"`.
         activation: What is folded in: `"RELU"`, `"RELU6"`, or `None`.
         weight_dtype: Type of the weights.
+        dilation: Distance of the pixels that a convolution's kernel reads.
     """
 
     op: str
@@ -103,6 +104,7 @@ class Operator(NamedTuple):
     padding: str = "SAME"
     activation: str | None = None
     weight_dtype: str = "int8"
+    dilation: tuple[int, int] = (1, 1)
 
     @property
     def weight_bytes(self) -> int:

@@ -7,6 +7,7 @@ and a candidate can be compiled for an NPU or timed before it is trained.
 
 from __future__ import annotations
 
+import collections
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -72,6 +73,7 @@ class _Kind(NamedTuple):
         options: Name of its table of options, or "".
         version: The version of the operator that takes int8.
         constants: Operands after its activations, made from the program and the operator.
+        first: Whether those constants come before its activations.
         keeps_scale: Whether its output must have its inputs' scale.
         range: The range of its output, where it is prescribed.
         from_zero: Whether its output is never negative.
@@ -80,6 +82,7 @@ class _Kind(NamedTuple):
     options: str
     version: int = 2
     constants: Callable[[Program, Operator], list[Array]] | None = None
+    first: bool = False
     keeps_scale: bool = False
     range: tuple[float, float] | None = None
     from_zero: bool = False
@@ -116,6 +119,19 @@ def _new_size(program: Program, operator: Operator) -> list[Array]:
     return [np.array(_shapes(program, operator)[1][1:3], np.int32)]
 
 
+def _slice(program: Program, operator: Operator) -> list[Array]:
+    """A slice from the start of every axis: where one begins makes no difference to a cost."""
+    _, after = _shapes(program, operator)
+    begin = np.zeros(len(after), np.int32)
+    return [begin, np.array(after, np.int32), np.ones(len(after), np.int32)]
+
+
+def _split_axis(program: Program, operator: Operator) -> list[Array]:
+    before, after = _shapes(program, operator)
+    axes = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    return [np.array((axes or [len(before) - 1])[0], np.int32)]
+
+
 def _permutation(program: Program, operator: Operator) -> list[Array]:
     """The first permutation, in order, that turns one shape into the other."""
     before, after = _shapes(program, operator)
@@ -148,6 +164,15 @@ _KINDS = {
         "ResizeNearestNeighborOptions", 2, _new_size, keeps_scale=True
     ),
     "RESIZE_BILINEAR": _Kind("ResizeBilinearOptions", 2, _new_size, keeps_scale=True),
+    "GATHER": _Kind("GatherOptions", 2, keeps_scale=True),
+    "SELECT_V2": _Kind("SelectV2Options", 1, keeps_scale=True),
+    "STRIDED_SLICE": _Kind("StridedSliceOptions", 2, _slice, keeps_scale=True),
+    "UNPACK": _Kind("UnpackOptions", 2, keeps_scale=True),
+    "PACK": _Kind("PackOptions", 2, keeps_scale=True),
+    "SPLIT": _Kind("SplitOptions", 2, _split_axis, first=True, keeps_scale=True),
+    "BATCH_MATMUL": _Kind("BatchMatMulOptions", 2),
+    "SQUARED_DIFFERENCE": _Kind("SquaredDifferenceOptions", 2, from_zero=True),
+    "RSQRT": _Kind("", 2, from_zero=True),
     "SOFTMAX": _Kind("SoftmaxOptions", range=_UNIT),
     "LOGISTIC": _Kind("", range=_UNIT),
     "TANH": _Kind("", range=_SYMMETRIC),
@@ -167,6 +192,7 @@ OPERATORS = tuple(_KINDS)
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _STEPS = {"int8": (-128, 127), "int16": (-32767, 32767)}
 _FLOATS = ("float32",)
+_TOKENS = ("int32",)
 _WEIGHT_TYPES = ("int8", "int4", "float32")
 
 
@@ -178,10 +204,11 @@ def _check(program: Program) -> None:
             f"{', '.join(unknown)}. {did_you_mean(unknown[0], _KINDS)}Known: "
             f"{', '.join(_KINDS)}. Convert the trained model instead."
         )
-    types = {tensor.dtype for tensor in program.tensors} - {*_STEPS, *_FLOATS}
+    others = {program.tensors[index].dtype for index in program.inputs} & set(_TOKENS)
+    types = {tensor.dtype for tensor in program.tensors} - {*_STEPS, *_FLOATS} - others
     if types:
         raise ValueError(
-            "Activations must be int8, int16 or float32. Received: "
+            "Activations must be int8, int16 or float32, inputs int32 as well. Received: "
             f"{', '.join(sorted(types))}. Convert the trained model instead."
         )
     for operator in program.operators:
@@ -203,7 +230,8 @@ def _check_shape(program: Program, operator: Operator) -> None:
     if operator.op not in ("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"):
         return
     before, after = _shapes(program, operator)
-    lost = [0 if operator.padding == "SAME" else size - 1 for size in operator.window]
+    reach = zip(operator.window, operator.dilation, strict=True)
+    lost = [0 if operator.padding == "SAME" else (size - 1) * gap for size, gap in reach]
     expected = tuple(
         -(-(size - less) // step)
         for size, less, step in zip(before[1:3], lost, operator.stride, strict=True)
@@ -212,8 +240,8 @@ def _check_shape(program: Program, operator: Operator) -> None:
         raise ValueError(
             "A window's output must have the size that window, stride and padding give it: "
             f"{expected}. Received: {operator.op} from {before} to {after} with window "
-            f"{operator.window}, stride {operator.stride}, padding {operator.padding!r}. "
-            "Dilated convolutions cannot be written; convert the trained model instead."
+            f"{operator.window}, stride {operator.stride}, padding {operator.padding!r}, "
+            f"dilation {operator.dilation}. Convert the trained model instead."
         )
 
 
@@ -232,6 +260,8 @@ def _ranges(program: Program, rng: np.random.Generator) -> list[tuple[float, flo
             one, *others = sorted({root(i) for i in (*operator.inputs, *operator.outputs)})
             for other in others:
                 first[other] = one
+    # Nothing below zero has a root.
+    rooted = {i for o in program.operators if o.op == "RSQRT" for i in o.inputs}
     made: dict[int, tuple[float, float]] = {root(i): (0.0, 1.0) for i in program.inputs}
     prescribed: dict[int, tuple[float, float]] = {}
     for operator in program.operators:
@@ -242,7 +272,9 @@ def _ranges(program: Program, rng: np.random.Generator) -> list[tuple[float, flo
                 program.tensors[i[0]] for i in (operator.inputs, operator.outputs)
             )
             top *= before.elements / after.elements
-        low = 0.0 if kind.from_zero or operator.activation else -rng.uniform(0.5, 1.0) * top
+        low = -rng.uniform(0.5, 1.0) * top
+        if kind.from_zero or operator.activation or rooted.intersection(operator.outputs):
+            low = 0.0
         for index in map(root, operator.outputs):
             if kind.range is not None:
                 prescribed.setdefault(index, kind.range)
@@ -253,7 +285,7 @@ def _ranges(program: Program, rng: np.random.Generator) -> list[tuple[float, flo
 
 
 def _quantization(tensor: Tensor, ends: tuple[float, float]) -> _Quantization | None:
-    if tensor.dtype in _FLOATS:
+    if tensor.dtype in (*_FLOATS, *_TOKENS):
         return None
     low, high = _STEPS[tensor.dtype]
     if tensor.dtype == "int16":  # always symmetric
@@ -276,6 +308,10 @@ class _Writer:
         self._tensors: list[Any] = []
         self._codes: dict[str, int] = {}
         self._shared_constants: dict[Any, int] = {}
+        # Operators that are one layer at several times share its weights.
+        constants = collections.Counter((c.dtype, c.shape) for c in program.constants or ())
+        self._weights_left = constants if program.constants is not None else None
+        self._written: dict[Any, tuple[int, Array | None, dict[Any, int]]] = {}
         ranges = _ranges(program, rng)
         self._quantizations = [
             _quantization(tensor, ends)
@@ -363,7 +399,13 @@ class _Writer:
         kind = _KINDS[operator.op]
         written = self._schema.OperatorT()
         written.opcodeIndex = self._codes.setdefault(operator.op, len(self._codes))
-        written.inputs = [*operator.inputs, *self._constants(operator, kind)]
+        constants = self._constants(operator, kind)
+        inputs = [*operator.inputs, *constants]
+        if operator.op == "SELECT_V2":
+            inputs = [constants[0], *operator.inputs, constants[1]]
+        elif kind.first or (operator.op == "GATHER" and operator.weight_dtype != "int32"):
+            inputs = [*constants, *operator.inputs]
+        written.inputs = inputs
         written.outputs = list(operator.outputs)
         if kind.options:
             written.builtinOptionsType = getattr(self._schema.BuiltinOptions, kind.options)
@@ -381,6 +423,10 @@ class _Writer:
                 )
                 for values in kind.constants(self._program, operator)
             ]
+        if operator.op == "GATHER":
+            return [self._gathered(operator)]
+        if operator.op == "SELECT_V2":
+            return self._masked(operator)
         if operator.op in ("ADD", "SUB", "MUL") and len(operator.inputs) == 1:
             dtype = self._program.tensors[operator.inputs[0]].dtype
             shape = operator.weights or (1,)
@@ -395,6 +441,29 @@ class _Writer:
             self._shared_constants[key] = write()
         return self._shared_constants[key]
 
+    def _gathered(self, operator: Operator) -> int:
+        """A table of weights, or the rows that are taken of an activation."""
+        shape = operator.weights
+        if operator.weight_dtype == "int32":
+            order = np.arange(shape[0], dtype=np.int32)[::-1].copy()
+            return self._shared(
+                ("int32", order.tobytes(), shape),
+                lambda: self._tensor(shape, "int32", None, order),
+            )
+        values = self._rng.integers(-127, 128, shape).astype(np.int8)
+        return self._tensor(shape, "int8", self._quantizations[operator.outputs[0]], values)
+
+    def _masked(self, operator: Operator) -> list[int]:
+        """What is kept, and the number that takes the place of the rest."""
+        kept = np.tril(np.ones(operator.weights, np.bool_))
+        mask = self._shared(
+            ("bool", operator.weights),
+            lambda: self._tensor(operator.weights, "bool", None, kept),
+        )
+        lowest = np.array(-128, np.int8)
+        same = self._quantizations[operator.outputs[0]]
+        return [mask, self._tensor((), "int8", same, lowest)]
+
     def _operand(self, shape: Shape, dtype: str) -> int:
         """A constant that is added or multiplied: around 1, of the type of the other."""
         real = self._rng.uniform(0.5, 1.5, shape).astype(np.float32)
@@ -406,42 +475,53 @@ class _Writer:
         return self._tensor(shape, dtype, parameters, clipped.astype(dtype))
 
     def _weights(self, operator: Operator) -> list[int]:
-        shape, tensors = operator.weights, self._program.tensors
+        """Weights and biases; the weights of an earlier operator where there are no others."""
+        key = operator.weight_dtype, operator.weights
+        if self._weights_left is not None:
+            self._weights_left[key] -= 1
+        if self._weights_left is None or self._weights_left[key] >= 0:
+            self._written[key] = self._kernel(operator)
+        index, scales, biases = self._written[key]
+        if not operator.bias and operator.op == "FULLY_CONNECTED":
+            return [index, -1]  # a place that may stay empty
+        source = self._quantizations[operator.inputs[0]]
+        step = None if source is None else float(source.scales[0])
+        # Integer convolutions need biases; the converter writes zeros as well.
+        if (step, operator.bias) not in biases:
+            biases[step, operator.bias] = self._biases(operator, scales, step)
+        return [index, biases[step, operator.bias]]
+
+    def _kernel(self, operator: Operator) -> tuple[int, Array | None, dict[Any, int]]:
+        """Weights: their tensor, their scales, and room for biases of their operators."""
+        shape = operator.weights
         axis = 3 if operator.op == "DEPTHWISE_CONV_2D" else 0
         others = tuple(i for i in range(len(shape)) if i != axis)
         fan_in = int(np.prod([shape[i] for i in others]))
         real = self._rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(fan_in))
-        bias = self._rng.normal(0.0, 0.2, shape[axis])
-        source = self._quantizations[operator.inputs[0]]
         if operator.weight_dtype == "float32":
-            made = [self._tensor(shape, "float32", None, real)]
-            kind, biases, parameters = "float32", bias.astype(np.float32), None
-        else:
-            most = 7 if operator.weight_dtype == "int4" else 127
-            scales = np.maximum(np.abs(real).max(axis=others), 1e-6) / np.float32(most)
-            along = [1] * len(shape)
-            along[axis] = -1
-            values = np.rint(real / scales.reshape(along)).astype(np.int8)
-            packed = _nibbles(values) if operator.weight_dtype == "int4" else values
-            zeros = np.zeros(len(scales), np.int64)
-            made = [
-                self._tensor(
-                    shape, operator.weight_dtype, _Quantization(scales, zeros, axis), packed
-                )
-            ]
-            if source is None:  # integer weights, float arithmetic
-                kind, biases, parameters = "float32", bias.astype(np.float32), None
-            else:
-                kind = "int64" if tensors[operator.inputs[0]].dtype == "int16" else "int32"
-                steps = scales * source.scales[0]
-                biases = np.rint(bias / steps).astype(kind)
-                parameters = _Quantization(steps.astype(np.float32), zeros)
-        if not operator.bias:
-            if operator.op == "FULLY_CONNECTED":
-                return [*made, -1]  # a place that may stay empty
-            # Integer convolutions need biases; the converter writes zeros as well.
-            biases = np.zeros_like(biases)
-        return [*made, self._tensor(biases.shape, kind, parameters, biases)]
+            return self._tensor(shape, "float32", None, real), None, {}
+        most = 7 if operator.weight_dtype == "int4" else 127
+        scales = np.maximum(np.abs(real).max(axis=others), 1e-6) / np.float32(most)
+        along = [1] * len(shape)
+        along[axis] = -1
+        values = np.rint(real / scales.reshape(along)).astype(np.int8)
+        packed = _nibbles(values) if operator.weight_dtype == "int4" else values
+        parameters = _Quantization(scales, np.zeros(len(scales), np.int64), axis)
+        return self._tensor(shape, operator.weight_dtype, parameters, packed), scales, {}
+
+    def _biases(self, operator: Operator, scales: Array | None, step: float | None) -> int:
+        """Biases in steps of the weights' scales times the input's."""
+        channels = operator.weights[3 if operator.op == "DEPTHWISE_CONV_2D" else 0]
+        real = self._rng.normal(0.0, 0.2, channels) * operator.bias
+        if scales is None or step is None:  # float arithmetic
+            return self._tensor((channels,), "float32", None, real.astype(np.float32))
+        wide = self._program.tensors[operator.inputs[0]].dtype == "int16"
+        kind = "int64" if wide else "int32"
+        steps = scales * np.float32(step)
+        values = np.rint(real / steps).astype(kind)
+        zeros = np.zeros(channels, np.int64)
+        parameters = _Quantization(steps.astype(np.float32), zeros)
+        return self._tensor((channels,), kind, parameters, values)
 
     def _options(self, operator: Operator, name: str) -> Any:
         schema = self._schema
@@ -451,6 +531,11 @@ class _Writer:
             "padding": getattr(schema.Padding, operator.padding),
             "strideH": operator.stride[0],
             "strideW": operator.stride[1],
+            "dilationHFactor": operator.dilation[0],
+            "dilationWFactor": operator.dilation[1],
+            "num": len(operator.outputs),
+            "numSplits": len(operator.outputs),
+            "valuesCount": len(operator.inputs),
             "filterHeight": operator.window[0],
             "filterWidth": operator.window[1],
             "depthMultiplier": operator.weights[-1] // before[-1] if operator.weights else 1,
@@ -472,6 +557,10 @@ class _Writer:
         return options
 
     def _joined_axis(self, operator: Operator) -> int:
+        if operator.op in ("PACK", "UNPACK"):
+            return 0
+        if operator.op == "GATHER":
+            return 0 if operator.weight_dtype != "int32" else 1
         before, after = _shapes(self._program, operator)
         differ = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
         return differ[0] if differ else len(after) - 1

@@ -176,6 +176,7 @@ def search(
     seconds = parse_duration(max_time)
     _check(strategy, workers, class_weight, max_trials, epochs)
     _check_space(space)
+    _layouts(space)  # refuses what nothing can be read for
     if target is not None and isinstance(strategy, keras_tuner.Oracle):
         check_oracle(strategy, target)
     bits = tuple(np.atleast_1d(weight_bits).tolist())
@@ -434,11 +435,19 @@ def _space_class(space: Any) -> Any:
 def _layouts(space: Any) -> tuple[str, ...]:
     """What the axes of examples may be for a space; anything for `"auto"` and models."""
     taken = getattr(_space_class(space), "layouts", tuple(LAYOUTS))
+    known = tuple(name for name in taken if name in LAYOUTS)
     if isinstance(space, SearchSpace):
         # Made for a shape, it has settled how many axes there are.
         axes = len(space.input_shape)
-        taken = tuple(name for name in taken if LAYOUTS.get(name, (0,))[-1] == axes)
-    return taken
+        known = tuple(name for name in known if LAYOUTS[name][-1] == axes)
+        if not known:
+            raise ValueError(
+                "No examples that a search reads yet have the shape that the space was made "
+                f"for. Received: a {type(space).__name__} of input_shape={space.input_shape}, "
+                f"for {' or '.join(taken)}. Images and audio features have a last axis of "
+                "channels; tokens are not searched yet."
+            )
+    return known
 
 
 def _for_data(space: Any, data: Data) -> keras_tuner.HyperModel:

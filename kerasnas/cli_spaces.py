@@ -19,6 +19,7 @@ _USUAL = {
     "table": (16,),
     "tokens": (64,),
 }
+_VOCABULARY = 1000  # tokens
 
 
 def add_spaces(commands: Any) -> None:
@@ -35,7 +36,13 @@ def add_spaces(commands: Any) -> None:
         "--input-shape",
         type=_shape,
         metavar="AxBxC",
-        help="shape of one example, e.g. 28x28x1 for images or 29x12 for series",
+        help="shape of one example, e.g. 28x28x1 for images, 29x12 for series, 64 for tokens",
+    )
+    spaces.add_argument(
+        "--vocabulary",
+        type=int,
+        metavar="N",
+        help=f"number of different tokens, of spaces that read them (default: {_VOCABULARY})",
     )
 
 
@@ -63,9 +70,19 @@ def _spaces(options: argparse.Namespace) -> None:
         )
     family = getattr(spaces, names[options.name])
     shape = options.input_shape or _USUAL[family.layouts[0]]
-    space = family(shape, 10)
-    print(inspect.getdoc(family))
     size = "x".join(map(str, shape))
+    more = {}
+    if "tokens" in family.layouts and len(shape) == 1:
+        vocabulary = _VOCABULARY if options.vocabulary is None else options.vocabulary
+        size, more = f"{size} of {vocabulary:,} tokens", {"vocabulary": vocabulary}
+    elif options.vocabulary is not None:
+        raise ValueError(
+            f"Only tokens have a vocabulary. Received: --vocabulary {options.vocabulary} with "
+            f"{options.name} for examples of {size}. Leave it out, or pass e.g. "
+            "--input-shape 64 to a space that reads tokens."
+        )
+    space = family(shape, 10, **more)
+    print(inspect.getdoc(family))
     print(
         f"\nFor examples of {size} and 10 classes that is {space.size():,} sets of decisions."
     )

@@ -87,7 +87,7 @@ class Costs:
     def __call__(self, values: Values) -> dict[str, float]:
         """The costs of a candidate by name, in base units."""
         if isinstance(self._space, SearchSpace):
-            network = self._space.network(values)
+            network = self._space.network(values, strict=False)
             found, program = on_paper.costs(network), on_paper.program(network)
         else:
             found, program = _read(self._build(values))
@@ -201,7 +201,7 @@ def is_supported(device: Device) -> Callable[[Any], bool]:
 def program_of(space: keras_tuner.HyperModel, hp: keras_tuner.HyperParameters) -> Program:
     """The operators that a candidate's int8 file will have."""
     if isinstance(space, SearchSpace):
-        return on_paper.program(space.network(hp.values))
+        return on_paper.program(space.network(hp.values, strict=False))
     return _read(space.build(hp))[1]
 
 

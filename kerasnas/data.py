@@ -23,6 +23,7 @@ Scale = float | tuple[float, ...]
 
 _MEMORY_BUDGET = 2 * 1024**3
 _CHUNK = 256  # examples read at a time
+_FEWEST_STEPS = 2  # of an int8 input, by which a channel must deviate
 _FORMS = (
     "Pass a tf.data.Dataset of (x, y), (x, y, sample_weight) or {'image': x, 'label': y}, "
     "or the same tuples of arrays."
@@ -110,8 +111,8 @@ def load(
         layout: What the axes of an example are: `"images"` (height, width) or (height, width,
             channels), `"audio"` (frames, bands), such as a log-mel spectrogram, `"series"`
             (length,) or (length, channels), `"table"` (columns,). `None` takes three axes for
-            images; two for images where they hold whole numbers or are of one length, else
-            for a series; one for a table.
+            images; two for images where they hold uint8 or are of one length, else for a
+            series; one for a table.
         layouts: The layouts to choose from where `layout` is `None`, the most likely first.
         image_size: `(height, width)` to resize all images to; needed when sizes vary.
         steps: Elements to read from each data set, batches if it is batched; arrays are
@@ -125,7 +126,8 @@ def load(
 
     Raises:
         TypeError: If the data is no data set, or holds text instead of numbers.
-        ValueError: If classification cannot use the data, with the reason.
+        ValueError: If classification cannot use the data, with the reason; or if a column of
+            a table or a channel of a series would be lost in an int8 file.
     """
     if not (isinstance(validation_split, numbers.Real) and 0 < validation_split < 1):
         raise ValueError(
@@ -141,6 +143,8 @@ def load(
         held_y, held_weight = reader.read(validation_data, "validation data")
         _check_known_classes(held_y, y, names)
     images = reader.images()
+    if reader.layout in ("series", "table"):
+        _check_scales(images)
     train = _shuffled(Examples(Rows(images, np.arange(len(y))), y, weight), seed)
     if validation_data is not None:
         rows = Rows(images, np.arange(len(y), len(images)))
@@ -413,7 +417,8 @@ class _Reader:
                 )
         x_shape, y_shape = tuple(x.shape), tuple(y.shape)
         if batched is None:
-            batched = _is_batched(x_shape, y_shape)
+            ranks = LAYOUTS[self._layout] if self._layout else ()
+            batched = _is_batched(x_shape, y_shape, tf.as_dtype(y.dtype).is_floating, ranks)
         one = x_shape[batched:]
         if self._layout is None and len(one) in (1, 2, 3):
             self._layout = _layout(one, x.dtype, self._image_size, self._layouts)
@@ -446,7 +451,7 @@ class _Reader:
 
 
 def _parts(element: Any, name: str) -> tuple[Any, ...]:
-    """Return image, label and, if there is one, weight of an element or of its spec."""
+    """Return example, label and, if there is one, weight of an element or of its spec."""
     if isinstance(element, Mapping):
         if not {"image", "label"} <= element.keys():
             raise ValueError(
@@ -457,20 +462,28 @@ def _parts(element: Any, name: str) -> tuple[Any, ...]:
         return element["image"], element["label"]
     if isinstance(element, tuple | list) and len(element) in (2, 3) and element[1] is not None:
         return tuple(element)
-    shown = f"{len(element)} parts" if isinstance(element, tuple | list) else "images alone"
+    shown = f"{len(element)} parts" if isinstance(element, tuple | list) else "examples alone"
     raise ValueError(
-        f"The {name} must hold an image and a label per example. Received: {shown}. {_FORMS}"
+        f"The {name} must hold an example and its label each. Received: {shown}. {_FORMS}"
     )
 
 
-def _is_batched(x_shape: tuple[int | None, ...], y_shape: tuple[int | None, ...]) -> bool:
+def _is_batched(
+    x_shape: tuple[int | None, ...],
+    y_shape: tuple[int | None, ...],
+    probabilities: bool,
+    ranks: Sequence[int],
+) -> bool:
+    """Whether elements are batches, where examples have one of `ranks` if any are given."""
     if len(x_shape) == 4 or len(y_shape) != 1:
         return len(y_shape) > 0
-    if x_shape[0] is None and y_shape[0] is None:
+    # (a, ...) with (d,): examples and their classes, or one example and its one-hot.
+    if x_shape[0] != y_shape[0] or (ranks and len(x_shape) - 1 not in ranks):
+        return False
+    if x_shape[0] is None or not probabilities or (ranks and len(x_shape) not in ranks):
         return True
-    # (a, b, c) with (d,): gray images and their classes, or a colour image and its one-hot.
-    of_colour = len(x_shape) == 3 and x_shape[-1] in (1, 3, 4)
-    return x_shape[0] == y_shape[0] and not of_colour
+    # Floating labels may be classes, but as many may be one example's one-hot.
+    return len(x_shape) == 3 and x_shape[-1] not in (1, 3, 4)
 
 
 def _layout(
@@ -480,14 +493,18 @@ def _layout(
     layouts: Sequence[str],
 ) -> str:
     """What the axes of an example are likely to be, of those that are possible."""
-    whole = not tf.as_dtype(dtype).is_floating
     if len(shape) == 3 or image_size is not None:
         likely = "images"
     elif len(shape) == 2:
-        likely = "images" if whole or len(set(shape)) == 1 else "series"
+        like_pixels = tf.as_dtype(dtype) == tf.uint8 or len(set(shape)) == 1
+        likely = "images" if like_pixels else "series"
     else:
         likely = "table"
     fitting = [layout for layout in layouts if len(shape) in LAYOUTS.get(layout, ())]
+    if likely == "images" and image_size is None:
+        # They look like audio features: which of the two a space is for decides.
+        fitting = [layout for layout in fitting if layout in ("images", "audio")] or fitting
+        return fitting[0] if fitting else likely
     return likely if likely in fitting or not fitting else fitting[0]
 
 
@@ -621,6 +638,31 @@ def _standardising(images: Rows) -> tuple[Scale, Scale]:
     if len(mean) == 1:
         return float(scale[0]), float(-mean[0] * scale[0])
     return tuple(scale.tolist()), tuple((-mean * scale).tolist())
+
+
+def _check_scales(examples: NDArray[Any]) -> None:
+    """Refuse channels that are next to nothing beside others.
+
+    An int8 file has one scale for all that goes in: a channel that varies by few steps of it
+    is rounded away before any layer can scale it.
+    """
+    channels = examples.reshape(-1, examples.shape[-1])
+    if channels.shape[1] < 2:
+        return
+    low, high = min(float(channels.min()), 0.0), max(float(channels.max()), 0.0)
+    step = (high - low) / 255
+    deviation = channels.std(axis=0, dtype=np.float64)
+    lost = (deviation > 0) & (deviation < _FEWEST_STEPS * step)
+    if lost.any():
+        worst = int(np.argmin(np.where(lost, deviation, np.inf)))
+        raise ValueError(
+            "Columns and channels must vary by like amounts, because an int8 file has one "
+            f"scale for all of them. Received: {int(lost.sum())} of {len(deviation)} that "
+            f"would be lost, such as number {worst}, with a deviation of "
+            f"{deviation[worst]:.3g} where values go from {low:.3g} to {high:.3g}. "
+            "Standardise each before the search; `search_spaces.table.encoder` does so for "
+            "the columns of a table."
+        )
 
 
 def _is_positive_int(value: Any) -> bool:

@@ -163,7 +163,10 @@ class Shipment:
     def _input(self, least: float, largest: float) -> str:
         shape = self.train.x.shape[1:]
         plural = "s" * (shape[-1] > 1)
-        if len(shape) == 3:
+        layout = None if self.result is None else self.result.settings.get("layout")
+        if layout == "audio":
+            what = f"Audio features of {shape[0]} frames and {shape[1]} bands"
+        elif len(shape) == 3:
             what = f"An image of {shape[0]}x{shape[1]} pixels and {shape[2]} channel{plural}"
         elif len(shape) == 2:
             what = f"A series of {shape[0]} steps and {shape[1]} channel{plural}"

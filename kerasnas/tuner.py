@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import statistics
 import time
@@ -188,7 +189,9 @@ class Tuner(keras_tuner.Tuner):
 
     def _give_costs(self, oracle: SearchOracle) -> None:
         if self.space is not None:
-            oracle.identity = oracle.identity or self.space.identity
+            # A trial may have more values than the space has decisions.
+            identity = functools.partial(self.space.identity, strict=False)
+            oracle.identity = oracle.identity or identity
         if oracle.costs is not None:
             return
         wanted = {*oracle.limits, *(one.name for one in oracle.objectives)} & set(COSTS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from search_spaces.detection import Detection
+from search_spaces.segmentation import Segmentation
 from search_spaces.task import NextToken, Task
 
 __all__ = ["Family", "family"]
@@ -52,14 +54,27 @@ def family(
         dtype: `"int32"` of tokens.
 
     Raises:
-        ValueError: If there is no family for such an input.
+        ValueError: If there is no family for such an input, or none for it and the task.
     """
     shape = tuple(input_shape)
     size = "x".join(map(str, shape))
     kind = layout or _kind(shape, dtype)
-    if kind == "images" and type(task).__name__ in _DENSE:
-        name, aim = _DENSE[type(task).__name__]
+    dense = next((found for kinds, *found in _DENSE if isinstance(task, kinds)), None)
+    if dense is not None:
+        name, aim = dense
+        if kind != "images" or len(shape) != 3:
+            raise ValueError(
+                "Only images have places to answer for. Received: "
+                f"input_shape={shape}, layout={layout!r} with task={task}. Pass images "
+                "(height, width, channels), or a space of your own."
+            )
         return Family(name, f"images of {size} in which {aim}")
+    if isinstance(task, NextToken) and len(shape) > 2:
+        raise ValueError(
+            "Only sequences have a next token. Received: "
+            f"input_shape={shape}, layout={layout!r} with task={task}. Pass tokens (length,) "
+            "or series (length, channels)."
+        )
     if kind == "tokens" or isinstance(task, NextToken):
         return Family("transformer", f"sequences of {shape[0]} tokens")
     if kind == "table":
@@ -78,10 +93,10 @@ def family(
 
 
 # Tasks that answer for places of an image rather than for the whole.
-_DENSE = {
-    "Segmentation": ("unet", "every pixel gets a class"),
-    "Detection": ("detector", "objects are to be found"),
-}
+_DENSE = (
+    (Segmentation, "unet", "every pixel gets a class"),
+    (Detection, "detector", "objects are to be found"),
+)
 
 
 def _kind(shape: tuple[int, ...], dtype: str) -> str:

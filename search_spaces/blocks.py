@@ -6,6 +6,8 @@ normalisation and activation, which becomes one operator on a device.
 
 from __future__ import annotations
 
+import functools
+
 from search_spaces.network import Node, layer
 from search_spaces.operations import Size, pair, single
 
@@ -22,6 +24,7 @@ __all__ = [
     "depthwise",
     "dropout",
     "embedding",
+    "fitted",
     "flatten",
     "global_average_pool",
     "identity",
@@ -54,6 +57,39 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
     """
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def fitted(x: Node, kernel: Size, stride: Size = 1, dilation: Size = 1) -> Size:
+    """The largest kernel up to `kernel` that is of use in images as small as `x`.
+
+    On 2x2 pixels the outer ring of a kernel of 5 reads nothing but the zeros around them: its
+    weights would take space and time, and no training would move them. Of the kernel that is
+    returned every weight reads a pixel somewhere, if `conv` or `depthwise` pads as usual.
+
+    Args:
+        x: Images.
+        kernel: Side of the kernel that is wanted, or `(height, width)`, pixels.
+        stride: Step of the convolution, or `(down, right)`, pixels.
+        dilation: Distance of the pixels that the kernel reads, or `(down, right)`.
+
+    Returns:
+        `kernel`, or what of it fits: each axis by itself.
+    """
+    axes = zip(x.shape[:2], pair(kernel), pair(stride), pair(dilation), strict=True)
+    high, wide = (_fitted_length(*axis) for axis in axes)
+    return single((high, wide))
+
+
+@functools.cache
+def _fitted_length(length: int, kernel: int, stride: int, dilation: int) -> int:
+    steps = range(0, length, stride)
+    for taps in range(kernel, 1, -1):
+        reach = (taps - 1) * dilation + 1
+        before = max(steps[-1] + reach - length, 0) // 2  # as TensorFlow pads
+        places = [tap * dilation - before for tap in range(taps)]
+        if all(any(0 <= step + place < length for step in steps) for place in places):
+            return taps
+    return 1
 
 
 def identity(x: Node) -> Node:
@@ -373,7 +409,7 @@ def squeeze_excite(
 def inverted_residual(
     x: Node,
     filters: int,
-    kernel: int = 3,
+    kernel: Size = 3,
     stride: int = 1,
     expansion: float = 6,
     squeeze: float = 0.0,
@@ -387,7 +423,7 @@ def inverted_residual(
     Args:
         x: Images.
         filters: Output channels.
-        kernel: Side of the depthwise kernel, pixels.
+        kernel: Side of the depthwise kernel, or `(height, width)`, pixels.
         stride: Step of the depthwise convolution.
         expansion: Width of the middle over the input channels; at 1 there is no first 1x1
             convolution.

@@ -2,7 +2,7 @@
 
 Their order is rectify, convolve, normalise: what a cell adds up or concatenates is linear, and
 who reads it rectifies it. Where several rectify or pool the same, `freeze` makes one layer of
-it.
+it. Kernels are no larger than features have use for (`blocks.fitted`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from search_spaces.blocks import (
     concatenate,
     conv,
     crop,
+    fitted,
     max_pool,
     pad,
     subsample,
@@ -79,7 +80,8 @@ def remembered(block: Callable[P, Node]) -> Callable[P, Node]:
 @remembered
 def conv_norm(x: Node, filters: int, kernel: int = 1, stride: int = 1) -> Node:
     """Rectify, convolve, normalise."""
-    return conv(_rectified(x), filters, kernel, stride, activation="linear")
+    kept = fitted(x, kernel, stride)
+    return conv(_rectified(x), filters, kept, stride, activation="linear")
 
 
 @remembered
@@ -94,8 +96,8 @@ def separable_conv(x: Node, filters: int, kernel: int, stride: int = 1) -> Node:
         kernel: Side of the depthwise kernels, pixels.
         stride: Step of the first depthwise convolution.
     """
-    x = _separable(_rectified(x), filters, kernel=kernel, stride=stride)
-    return _separable(_rectified(x), filters, kernel=kernel, stride=1)
+    x = _separable(_rectified(x), filters, kernel, stride)
+    return _separable(_rectified(x), filters, kernel)
 
 
 @remembered
@@ -106,9 +108,9 @@ def dilated_conv(x: Node, filters: int, kernel: int, stride: int = 1) -> Node:
     """
     x = _rectified(x)
     if stride == 1:
-        return _separable(x, filters, kernel=kernel, stride=1, dilation=2)
+        return _separable(x, filters, kernel, dilation=2)
     # At every other pixel, a kernel that reads every other pixel sees just these.
-    return _separable(subsample(x, stride), filters, kernel=kernel, stride=1)
+    return _separable(subsample(x, stride), filters, kernel)
 
 
 @remembered
@@ -117,9 +119,10 @@ def separated_conv(x: Node, filters: int, kernel: int, stride: int = 1) -> Node:
 
     Arguments as in `separable_conv`, but kernels are `kernel` pixels long and 1 wide.
     """
-    flat = {"kernel": (1, kernel), "stride": single((1, stride))}
+    right, down = (1, stride), (stride, 1)
+    flat = {"kernel": fitted(x, (1, kernel), right), "stride": single(right)}
     x = layer("conv", _rectified(x), filters=filters, bias=False, **flat)
-    return conv(x, filters, (kernel, 1), (stride, 1), activation="linear")
+    return conv(x, filters, fitted(x, (kernel, 1), down), down, activation="linear")
 
 
 @remembered
@@ -275,6 +278,9 @@ def _rectified(x: Node) -> Node:
     return activation(x, "relu")
 
 
-def _separable(x: Node, filters: int, **settings: Any) -> Node:
-    x = layer("depthwise", x, bias=False, **settings)
+def _separable(x: Node, filters: int, kernel: int, stride: int = 1, dilation: int = 1) -> Node:
+    kept = fitted(x, kernel, stride, dilation)
+    # Of a single pixel there is no next one to read.
+    gaps = {"dilation": dilation} if dilation > 1 and kept != 1 else {}
+    x = layer("depthwise", x, bias=False, kernel=kept, stride=stride, **gaps)
     return conv(x, filters, 1, activation="linear")

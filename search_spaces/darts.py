@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
 import keras_tuner
@@ -97,9 +98,7 @@ def parse_genotype(text: str) -> Genotype:
         given = [_literal(argument) for argument in call.args]
         named = {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
         genotype = Genotype(*given, **named)
-        for edges, concat in (genotype[:2], genotype[2:]):
-            if {type(node) for node in (*concat, *(node for _, node in edges))} != {int}:
-                raise ValueError(edges)
+        _check_types(genotype)
     except (AttributeError, RecursionError, SyntaxError, TypeError, ValueError) as error:
         raise ValueError(
             "A genotype reads Genotype(normal=[(operation, node), ...], normal_concat=[...], "
@@ -209,6 +208,15 @@ class DARTSCells(SearchSpace):
         """
         if isinstance(genotype, str):
             genotype = parse_genotype(genotype)
+        else:
+            try:
+                _check_types(genotype)
+            except (AttributeError, TypeError, ValueError) as error:
+                raise ValueError(
+                    "A genotype has lists of (operation, node) and lists of nodes, which are "
+                    f"whole numbers. Received: {genotype!r:.200}. Write it so, or pass the "
+                    "published text."
+                ) from error
         values: dict[str, Any] = {}
         for kind in _KINDS:
             edges, concat = getattr(genotype, kind), getattr(genotype, f"{kind}_concat")
@@ -223,7 +231,7 @@ class DARTSCells(SearchSpace):
 
     def genotype(self, values: Values) -> Genotype:
         """The genotype of plain decisions; those left out take their defaults."""
-        hp: Any = Decisions(values)
+        hp: Any = Decisions(values, strict=True)
         cells: list[Any] = []
         for kind in _KINDS:
             names = [hp.Choice(f"{kind}/edge{i}", list(self.operations)) for i in range(8)]
@@ -309,6 +317,17 @@ def _pair(hp: keras_tuner.HyperParameters, kind: str, node: int) -> tuple[int, i
     pairs = [f"{first}+{second}" for first, second in itertools.combinations(range(node), 2)]
     first, second = hp.Choice(f"{kind}/node{node}/inputs", pairs).split("+")
     return int(first), int(second)
+
+
+def _check_types(genotype: Any) -> None:
+    """Raise if the fields of a genotype are not what they should be."""
+    for kind in _KINDS:
+        edges, concat = getattr(genotype, kind), getattr(genotype, f"{kind}_concat")
+        nodes = [*concat, *(node for _, node in edges)]
+        if not nodes or not all(isinstance(name, str) for name, _ in edges):
+            raise TypeError(edges)
+        if any(isinstance(node, bool) or not isinstance(node, Integral) for node in nodes):
+            raise TypeError(nodes)
 
 
 def _literal(node: ast.expr) -> Any:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import numbers
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+from edge_devices.spelling import did_you_mean
 
 __all__ = ["Decisions"]
+
+_LISTED = 20  # values in a message
 
 
 class Decisions:
@@ -20,15 +25,25 @@ class Decisions:
     Args:
         values: Decisions by full name.
         checked: Whether to refuse that one name stands for two decisions. Reading a decision
-            twice is fine, as the cells of one kind do; offering other values is not.
+            twice is fine, as the cells of one kind do; offering other values, or another
+            default, is not.
+        strict: Whether to refuse values that the decisions do not offer.
+
+    Attributes:
+        values: The values given, and the defaults of what was read beside them.
+        unread: If `strict`, the given values that no active decision has asked for so far.
 
     Raises:
-        ValueError: If `checked` and an active decision is read with other values than before.
+        ValueError: If `checked` and an active decision is read with other values or another
+            default than before; if `strict` and an active decision does not offer its value.
     """
 
-    def __init__(self, values: Mapping[str, Any], checked: bool = False) -> None:
+    def __init__(
+        self, values: Mapping[str, Any], checked: bool = False, strict: bool = False
+    ) -> None:
         self.values = dict(values)
-        self._offered: dict[str, Any] | None = {} if checked else None
+        self.unread = dict(values) if strict else {}
+        self._known: dict[str, _Reading] | None = {} if checked else None
         self._prefix = ""
         self._active = True
 
@@ -43,7 +58,7 @@ class Decisions:
     ) -> Any:
         """The value picked among `values`."""
         first = values[0] if default is None else default
-        return self._read(name, first, parent_name, parent_values, values)
+        return self._read("Choice", name, first, parent_name, parent_values, values)
 
     def Int(
         self,
@@ -58,8 +73,10 @@ class Decisions:
     ) -> Any:
         """The whole number picked."""
         first = min_value if default is None else default
-        offered = (min_value, max_value, step)
-        return self._read(name, first, parent_name, parent_values, offered)
+        offered: Any = range(int(min_value), int(max_value) + 1, int(step or 1))
+        if sampling != "linear":  # a step is then a factor
+            offered = _Interval(min_value, max_value, step)
+        return self._read("Int", name, first, parent_name, parent_values, offered)
 
     def Float(
         self,
@@ -74,8 +91,8 @@ class Decisions:
     ) -> Any:
         """The number picked."""
         first = min_value if default is None else default
-        offered = (min_value, max_value, step)
-        return self._read(name, first, parent_name, parent_values, offered)
+        offered = _Interval(min_value, max_value, step)
+        return self._read("Float", name, first, parent_name, parent_values, offered)
 
     def Boolean(
         self,
@@ -85,7 +102,7 @@ class Decisions:
         parent_values: Any = None,
     ) -> Any:
         """Whether it was picked."""
-        return self._read(name, default, parent_name, parent_values, (False, True))
+        return self._read("Boolean", name, default, parent_name, parent_values, (False, True))
 
     def Fixed(
         self,
@@ -95,7 +112,7 @@ class Decisions:
         parent_values: Any = None,
     ) -> Any:
         """The one value there is."""
-        return self._read(name, value, parent_name, parent_values, (value,))
+        return self._read("Fixed", name, value, parent_name, parent_values, (value,))
 
     @contextlib.contextmanager
     def name_scope(self, name: str) -> Iterator[None]:
@@ -117,20 +134,85 @@ class Decisions:
             self._active = outer
 
     def _read(
-        self, name: str, default: Any, parent: str | None, parent_values: Any, offered: Any
+        self,
+        kind: str,
+        name: str,
+        default: Any,
+        parent: str | None,
+        parent_values: Any,
+        offered: Any,
     ) -> Any:
         if not self._active or (parent and not self._matches(parent, parent_values)):
             return None
         name = self._prefix + name
-        if self._offered is not None and self._offered.setdefault(name, offered) != offered:
-            raise ValueError(
-                "Each decision of a space needs a name of its own. Received: "
-                f"`{name}` with the values {self._offered[name]}, and again with {offered}. "
-                'Number the names of what is repeated, for example f"stage{i}/kernel".'
-            )
+        if self._known is not None:
+            reading = _Reading(kind, _listed(offered), default)
+            first = self._known.setdefault(name, reading)
+            if first != reading:
+                raise ValueError(_two_decisions(name, first, reading))
+        if name in self.unread and (value := self.unread.pop(name)) not in offered:
+            raise ValueError(_not_offered(name, value, offered))
         return self.values.setdefault(name, default)
 
     def _matches(self, parent_name: str, parent_values: Any) -> bool:
         listed = parent_values if isinstance(parent_values, (list, tuple)) else [parent_values]
         name = self._prefix + parent_name
         return name in self.values and self.values[name] in listed
+
+
+class _Interval(NamedTuple):
+    """Numbers that are too many to list."""
+
+    lowest: float
+    highest: float
+    step: float | None
+
+    def __contains__(self, value: object) -> bool:
+        # KerasTuner's scales reach their ends but for rounding.
+        slack = 1e-9 * abs(self.highest - self.lowest)
+        return (
+            isinstance(value, numbers.Real)
+            and self.lowest - slack <= float(value) <= self.highest + slack
+        )
+
+
+class _Reading(NamedTuple):
+    """How a decision was read."""
+
+    kind: str
+    offered: Any
+    default: Any
+
+
+def _listed(offered: Any) -> Any:
+    return offered if isinstance(offered, (range, _Interval)) else list(offered)
+
+
+def _two_decisions(name: str, first: _Reading, second: _Reading) -> str:
+    if first.offered != second.offered:
+        received = f"the values {first.offered}, and again with {second.offered}"
+    elif first.kind != second.kind:
+        received = f"`hp.{first.kind}`, and again with `hp.{second.kind}`"
+    else:
+        received = f"the default {first.default!r}, and again with {second.default!r}"
+    return (
+        f"Each decision of a space needs a name of its own. Received: `{name}` with "
+        f'{received}. Number the names of what is repeated, for example f"stage{{i}}/kernel".'
+    )
+
+
+def _not_offered(name: str, value: Any, offered: Any) -> str:
+    if isinstance(offered, _Interval):
+        meant, values = "", f"the numbers from {offered.lowest} to {offered.highest}"
+    else:
+        meant = did_you_mean(value, [one for one in offered[:_LISTED] if isinstance(one, str)])
+        values = _enumerated(offered)
+    return (
+        f"A decision takes one of the values that it offers. Received: {value!r} for "
+        f"`{name}`. {meant}It offers {values}."
+    )
+
+
+def _enumerated(values: Sequence[Any]) -> str:
+    listed = [repr(value) for value in values[:_LISTED]]
+    return ", ".join(listed + ["..."] * (len(values) > _LISTED))

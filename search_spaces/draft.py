@@ -40,6 +40,7 @@ class Made:
         "activation",
         "bias",
         "constants",
+        "dilation",
         "dtype",
         "inputs",
         "op",
@@ -62,7 +63,7 @@ class Made:
         self.dtype = "int8"
         self.constants: dict[Any, Constant] = {}
         self.bias = False
-        self.window = self.stride = (1, 1)
+        self.window = self.stride = self.dilation = (1, 1)
         self.padding = "SAME"
         self.activation: str | None = None
         self.outputs: list[int] = []
@@ -202,6 +203,7 @@ def _operator(made: Made, position: int, number: dict[int, int]) -> Operator:
         made.padding,
         made.activation,
         made.dtype,
+        made.dilation,
     )
 
 

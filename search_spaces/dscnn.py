@@ -17,6 +17,7 @@ from search_spaces.blocks import (
     make_divisible,
     reshape,
 )
+from search_spaces.cells import counts
 from search_spaces.network import Node
 from search_spaces.space import SearchSpace, choose
 from search_spaces.task import Classification, Task
@@ -64,7 +65,8 @@ class DSCNN(SearchSpace):
         filters: Channels that the first convolution can have.
 
     Raises:
-        ValueError: If the input has other axes, or fewer frames or bands.
+        ValueError: If the input has other axes, or fewer frames or bands, or `filters` are
+            not one or more different whole numbers.
 
     References:
         Zhang et al., "Hello Edge: Keyword Spotting on Microcontrollers", 2017,
@@ -91,7 +93,7 @@ class DSCNN(SearchSpace):
                 f"least {_SMALLEST}x{_SMALLEST}. Received: input_shape="
                 f"{tuple(input_shape)}. Cut longer windows, or compute more bands."
             )
-        self.filters = list(filters)
+        self.filters = list(counts("filters", filters, 1))
         frames, bands = self.input_shape[:2]
         self._strides_frames = [1, 2] if frames < 96 else [2, 4]
         self._strides_bands = [1, 2] if bands < 32 else [2, 4]

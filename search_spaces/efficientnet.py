@@ -8,7 +8,15 @@ from typing import Any, ClassVar, NamedTuple
 
 import keras_tuner
 
-from search_spaces.blocks import add, conv, depthwise, make_divisible, resize, squeeze_excite
+from search_spaces.blocks import (
+    add,
+    conv,
+    depthwise,
+    fitted,
+    make_divisible,
+    resize,
+    squeeze_excite,
+)
 from search_spaces.mobile import fitted_strides
 from search_spaces.network import Node
 from search_spaces.space import SearchSpace, check_images
@@ -80,8 +88,9 @@ class EfficientNet(SearchSpace):
     squeeze-and-excite, as in EfficientNet-Lite: of those, int8 keeps the accuracy. With silu
     and squeeze-and-excite, as first published, much can be lost.
 
-    Images under 64 pixels are halved less: see `mobile.fitted_strides`. `published(n)` gives
-    the decisions of EfficientNet-Bn, of which B0 takes images of 224x224 pixels.
+    Images under 64 pixels are halved less: see `mobile.fitted_strides`. Kernels are no larger
+    than features have use for: see `blocks.fitted`. `published(n)` gives the decisions of
+    EfficientNet-Bn, of which B0 takes images of 224x224 pixels.
 
     Args:
         input_shape: `(height, width, channels)` of one image, at least 8x8 pixels.
@@ -202,7 +211,7 @@ def _block(
 ) -> Node:
     """An inverted residual whose squeeze-and-excite is measured by the block's input."""
     y = conv(x, x.channels * expansion, 1, activation=activation) if expansion > 1 else x
-    y = depthwise(y, kernel, stride, activation)
+    y = depthwise(y, fitted(y, kernel, stride), stride, activation)
     if squeeze:
         inner, gate = ("silu", "sigmoid") if activation == "silu" else ("relu", "hard_sigmoid")
         y = squeeze_excite(y, max(1, int(x.channels * squeeze)), inner, gate)

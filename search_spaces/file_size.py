@@ -44,15 +44,15 @@ _KINDS = {
 }
 
 FITTED = {
-    "file": 697.0,
-    "code": 37.1,
-    "weighted": 113.9,
-    "pool": 116.5,
-    "moving": 100.0,
-    "prescribed": 60.0,
-    "plain": 40.0,
-    "output": 60.0,
-    "other": 97.1,
+    "file": 712.2,
+    "code": 35.7,
+    "weighted": 112.3,
+    "pool": 80.6,
+    "moving": 85.2,
+    "prescribed": 60.4,
+    "plain": 81.3,
+    "output": 71.4,
+    "other": 96.1,
 }
 """Bytes of what the format leaves open, fitted by `benchmarks/device_costs.py`."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import keras_tuner
 
@@ -324,6 +324,8 @@ class GraphNetwork(SearchSpace):
         can also be decided on by an oracle that knows of no graphs.
     """
 
+    layouts: ClassVar[tuple[str, ...]] = ("images", "audio")
+
     def __init__(
         self,
         input_shape: Sequence[int],
@@ -394,7 +396,7 @@ class GraphNetwork(SearchSpace):
 
     def graph_of(self, values: Values) -> Graph:
         """The graph that decisions stand for; those left out take their defaults."""
-        reader = Decisions(values)
+        reader = Decisions(values, strict=True)
         self.describe(reader)
         read = reader.values
         nodes, edges = [], []

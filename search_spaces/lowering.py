@@ -132,6 +132,7 @@ class _Lowering:
             self._take_bias(index, made)
             return position
         made.silent = not s["bias"]
+        made.dilation = pair(s.get("dilation", 1))
         self._slide(position, s, s["kernel"])
         if step.inputs[0] in self._padded:
             made.padding = "SAME"
@@ -371,7 +372,7 @@ class _Lowering:
         position = self._draft.add_several("SPLIT", shape, source, s["gates"])[0]
         made = self._draft[position]
         made.weights, made.dtype = (1,), "int32"
-        made.constants = {("int32", (1,)): Constant("int32", (1,))}  # the axis
+        made.constants = {("int32", (s["axis"],)): Constant("int32", (1,))}
         return position
 
     def _part(self, index: int, s: Settings, source: int) -> int:

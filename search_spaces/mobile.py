@@ -11,6 +11,7 @@ import keras_tuner
 from search_spaces.blocks import (
     conv,
     dense,
+    fitted,
     global_average_pool,
     inverted_residual,
     make_divisible,
@@ -154,7 +155,8 @@ class MobileNet(SearchSpace):
     the shorter side of the image to about 5 pixels: 2 stages for 8x8, 3 for 28x28, 4 for
     32x32 and 96x96, 5 for 224x224; the stem's larger stride, the default from 16 pixels on,
     halves once more. A stage of depth 0 is left out with its halving, so small members are
-    really small. Every operation has an int8 kernel in TFLite.
+    really small. Kernels are no larger than features have use for (`blocks.fitted`). Every
+    operation has an int8 kernel in TFLite.
 
     | decision              | values                | what it sets                           |
     |-----------------------|-----------------------|----------------------------------------|
@@ -267,11 +269,12 @@ class MobileNet(SearchSpace):
             squeeze = hp.Boolean(f"stage{i}/squeeze", default=stage.squeeze)
             activation = _choice(hp, f"stage{i}/activation", _ACTIVATIONS, stage.activation)
         for block in range(depth):
+            stride = self._strides[i] if block == 0 else 1
             x = inverted_residual(
                 x,
                 make_divisible(width * stage.channels),
-                kernel=kernel,
-                stride=self._strides[i] if block == 0 else 1,
+                kernel=fitted(x, kernel, stride),
+                stride=stride,
                 expansion=expansion,
                 squeeze=0.25 if squeeze else 0.0,
                 activation=activation,

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import keras_tuner
 
 from search_spaces.blocks import add, concatenate, conv, max_pool, narrow
+from search_spaces.decisions import Decisions
 from search_spaces.network import Node
 from search_spaces.space import SearchSpace, check_images
 from search_spaces.task import Task
@@ -111,7 +112,8 @@ class NASBench101Cells(SearchSpace):
     Isomorphic cells are one network, that of the `representative`.
 
     Args:
-        input_shape: `(height, width, channels)` of one image, at least 4x4 pixels.
+        input_shape: `(height, width, channels)` of one image, at least 8x8 pixels: on fewer,
+            kernels of the last stack would read padding only.
         num_classes: Number of classes; the model returns this many logits.
         task: Any other task, instead of `num_classes`.
         rescaling: As in `SearchSpace`.
@@ -120,7 +122,7 @@ class NASBench101Cells(SearchSpace):
         modules: Copies of the cell in each stack.
 
     Raises:
-        ValueError: If the input is no image, or smaller than 4x4, or the skeleton has fewer
+        ValueError: If the input is no image, or smaller than 8x8, or the skeleton has fewer
             than 5 channels or no modules.
 
     Example:
@@ -149,7 +151,7 @@ class NASBench101Cells(SearchSpace):
         modules: int = 3,
     ) -> None:
         super().__init__(input_shape, num_classes, task=task, rescaling=rescaling)
-        check_images("NASBench101Cells", self.input_shape, 4)
+        check_images("NASBench101Cells", self.input_shape, 8)
         if channels < MAX_VERTICES - 2 or modules < 1:
             raise ValueError(
                 f"The skeleton needs at least {MAX_VERTICES - 2} channels and 1 module a "
@@ -160,14 +162,7 @@ class NASBench101Cells(SearchSpace):
         self.modules = modules
 
     def body(self, hp: keras_tuner.HyperParameters, x: Node) -> Node:
-        edges = [
-            edge
-            for i, edge in enumerate(EDGES)
-            if hp.Boolean(f"cell/edge{i}", default=edge in _PLAIN)
-        ]
-        names = list(OPERATIONS)
-        operations = [hp.Choice(f"cell/vertex{i}", names) for i in range(1, MAX_VERTICES - 1)]
-        cell = _described(tuple(edges), tuple(operations))
+        cell = _decided(hp)
         x = conv(x, self.channels, 3, activation="relu")
         for stack in range(3):
             if stack:
@@ -227,10 +222,26 @@ def vertex_channels(channels: int, matrix: Sequence[Sequence[int]]) -> list[int]
 
 
 def to_cell(values: Mapping[str, Any]) -> Cell:
-    """The cell that decisions stand for, repaired: the representative of its kind."""
-    edges = tuple(edge for i, edge in enumerate(EDGES) if values[f"cell/edge{i}"])
-    operations = tuple(values[f"cell/vertex{i}"] for i in range(1, MAX_VERTICES - 1))
-    return _described(edges, operations)
+    """The cell that decisions stand for, repaired: the representative of its kind.
+
+    Args:
+        values: Decisions by name; those left out take their defaults.
+
+    Raises:
+        ValueError: If a decision does not offer its value.
+    """
+    return _decided(Decisions(values, strict=True))
+
+
+def _decided(hp: Any) -> Cell:
+    edges = [
+        edge
+        for i, edge in enumerate(EDGES)
+        if hp.Boolean(f"cell/edge{i}", default=edge in _PLAIN)
+    ]
+    names = list(OPERATIONS)
+    operations = [hp.Choice(f"cell/vertex{i}", names) for i in range(1, MAX_VERTICES - 1)]
+    return _described(tuple(edges), tuple(operations))
 
 
 def from_cell(cell: Cell) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import keras_tuner
 
 from search_spaces import blocks, costs
 from search_spaces.blocks import activation, add, average_pool, batch_norm, conv
+from search_spaces.decisions import Decisions
 from search_spaces.network import Network, Node, layer
 from search_spaces.space import SearchSpace, check_images, choose
 from search_spaces.task import Task
@@ -67,7 +68,8 @@ class NASBench201Cells(SearchSpace):
     every image.
 
     Args:
-        input_shape: `(height, width, channels)` of one image, at least 4x4 pixels.
+        input_shape: `(height, width, channels)` of one image, at least 8x8 pixels: on fewer,
+            kernels of the last stage would read padding only.
         num_classes: Number of classes; the model returns this many logits.
         task: Any other task, instead of `num_classes`.
         rescaling: As in `SearchSpace`.
@@ -75,7 +77,7 @@ class NASBench201Cells(SearchSpace):
         cells: Copies of the cell in each stage.
 
     Raises:
-        ValueError: If the input is no image, or smaller than 4x4, or the skeleton has no
+        ValueError: If the input is no image, or smaller than 8x8, or the skeleton has no
             channels or cells.
 
     Example:
@@ -106,7 +108,7 @@ class NASBench201Cells(SearchSpace):
         cells: int = 5,
     ) -> None:
         super().__init__(input_shape, num_classes, task=task, rescaling=rescaling)
-        check_images("NASBench201Cells", self.input_shape, 4)
+        check_images("NASBench201Cells", self.input_shape, 8)
         if channels < 1 or cells < 1:
             raise ValueError(
                 "The skeleton needs at least 1 channel and 1 cell a stage. Received: "
@@ -180,8 +182,16 @@ def from_string(architecture: str) -> dict[str, str]:
 
 
 def to_string(values: Mapping[str, Any]) -> str:
-    """A cell in the notation of the tables; inverse of `from_string`."""
-    return _notation([(values[f"cell/edge{i}"], s) for i, (s, _) in enumerate(EDGES)])
+    """A cell in the notation of the tables; inverse of `from_string`.
+
+    Args:
+        values: Decisions by name; those left out take their defaults.
+
+    Raises:
+        ValueError: If a decision does not offer its value.
+    """
+    sources = [source for source, _ in EDGES]
+    return _notation(list(zip(_decided(values), sources, strict=True)))
 
 
 def unique_string(values: Mapping[str, Any]) -> str:
@@ -194,10 +204,16 @@ def unique_string(values: Mapping[str, Any]) -> str:
     that reads it, so that `0+(0)@nor_conv_3x3+(0)@nor_conv_3x3` may be one convolution added
     twice, or two with weights of their own: 430 of the groups hold networks that differ so,
     which `Network` tells apart. Cells of two names may be equal, since sums keep their zeros.
+
+    Args:
+        values: Decisions by name; those left out take their defaults.
+
+    Raises:
+        ValueError: If a decision does not offer its value.
     """
     terms: list[list[str]] = [["0"], [], [], []]  # by node, what it adds up
-    for i, (source, target) in enumerate(EDGES):
-        operation, read = values[f"cell/edge{i}"], "+".join(sorted(terms[source]))
+    for operation, (source, target) in zip(_decided(values), EDGES, strict=True):
+        read = "+".join(sorted(terms[source]))
         if operation == "none" or read == "#":
             terms[target].append("#")
         elif operation == "skip_connect":
@@ -205,6 +221,12 @@ def unique_string(values: Mapping[str, Any]) -> str:
         else:
             terms[target].append(f"({read})@{operation}")
     return "+".join(sorted(terms[3]))
+
+
+def _decided(values: Mapping[str, Any]) -> list[str]:
+    """The operation of each edge."""
+    hp, names = Decisions(values, strict=True), list(OPERATIONS)
+    return [hp.Choice(f"cell/edge{i}", names) for i in range(len(EDGES))]
 
 
 def _notation(edges: Sequence[tuple[str, Any]]) -> str:

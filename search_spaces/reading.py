@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from search_spaces import blocks
 from search_spaces.network import Network, Node, freeze, input_node, layer
 from search_spaces.operations import Size, single
+from search_spaces.realise import sinusoid
 
 __all__ = ["read"]
 
@@ -27,12 +29,20 @@ def read(model: keras.Model) -> Network:
 
     | read                                                     | with                        |
     |----------------------------------------------------------|-----------------------------|
-    | `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D`           | no dilation, no groups      |
-    | `Dense`, `BatchNormalization`, `Rescaling`               | the last axis               |
+    | `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D`           | no groups                   |
+    | `Dense`, `BatchNormalization`, `LayerNormalization`      | the last axis               |
+    | `Rescaling`                                              | numbers, one a channel, or  |
+    |                                                          | the encoding of positions   |
     | `MaxPooling2D`, `AveragePooling2D`, `ZeroPadding2D`      |                             |
-    | `GlobalAveragePooling2D`, `Flatten`, `Reshape`           |                             |
+    | `Cropping2D`, `UpSampling2D`, `Resizing`                 | nearest or bilinear         |
+    | `GlobalAveragePooling1D`, `GlobalAveragePooling2D`       |                             |
+    | `Flatten`, `Reshape`                                     |                             |
+    | `Embedding`                                              | whole numbers, no mask      |
+    | `EinsumDense`                                            | learned positions           |
+    | `MultiHeadAttention`                                     | of a sequence to itself     |
+    | `GRU`, `LSTM`, `Bidirectional`                           | Keras' defaults             |
     | `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax`      | functions Keras has by name |
-    | `Add`, `Multiply`, `Dropout` and the like                |                             |
+    | `Add`, `Multiply`, `Concatenate`, `Dropout` and the like |                             |
 
     Args:
         model: A built model with one input of known shape and one output, channels last.
@@ -63,7 +73,9 @@ def read(model: keras.Model) -> Network:
             f"A description has fixed shapes. Received: model={model.name!r} with input shape "
             f"{tuple(model.inputs[0].shape)}. Rebuild it with `keras.Input` of the full shape."
         )
-    return freeze(_follow(model.get_config(), input_node(shape)))
+    whole = str(model.inputs[0].dtype).startswith("int")
+    start = input_node(shape, "int32" if whole else "float32")
+    return freeze(_follow(model.get_config(), start))
 
 
 def _problems(model: keras.Model) -> Iterator[str]:
@@ -96,9 +108,42 @@ def _unknown(records: Sequence[Config]) -> Iterator[str]:
             yield title
         if name in _SUMS and not _readable(record["inbound_nodes"][0]["args"]):
             yield f"{title} of a constant"
+        if name == "MultiHeadAttention" and not _is_to_itself(record["inbound_nodes"][0]):
+            yield f"{title} of several tensors, or with a mask"
+        if name == "Bidirectional":
+            inner = [config[part] for part in ("layer", "backward_layer") if part in config]
+            yield from _unknown_directions(title, inner)
         for setting, known in _KNOWN.get(name, {}).items():
             if setting in config and not known(config[setting]):
-                yield f"{title} with {setting}={config[setting]!r}"
+                yield f"{title} with {setting}={_told(config[setting])}"
+        if name in _TOGETHER and not _TOGETHER[name](config):
+            yield f"{title} with settings that do not go together"
+
+
+def _unknown_directions(title: str, inner: Sequence[Config]) -> Iterator[str]:
+    """What of the layers of a `Bidirectional` cannot be described."""
+    for record in inner:
+        known = _KNOWN.get(record["class_name"], {})
+        if record["class_name"] not in _CELLS:
+            yield f"{title} of {record['class_name']}"
+        for setting in known.keys() - {"go_backwards"}:
+            if not known[setting](record["config"].get(setting)):
+                yield f"{title} with {setting}={record['config'].get(setting)!r}"
+    kinds = {(r["class_name"], r["config"].get("units")) for r in inner}
+    if len(kinds) > 1:
+        yield f"{title} of layers that differ"
+
+
+def _told(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def _is_to_itself(call: Config) -> bool:
+    """Whether attention is called with one tensor, by itself, and nothing masked."""
+    sources = set(_sources([call["args"], call["kwargs"]]))
+    given = {name for name, value in call["kwargs"].items() if value is not None}
+    return len(sources) == 1 and not given - {"use_causal_mask", "key", "value", "training"}
 
 
 def _follow(config: Config, x: Node) -> Node:
@@ -120,7 +165,8 @@ def _follow(config: Config, x: Node) -> Node:
             number = _number(record["inbound_nodes"][0]["args"])
             outputs[name] = _SUMS[record["class_name"]](sources[0], number)
         else:
-            outputs[name] = _RULES[record["class_name"]](record["config"], *sources)
+            asked = record["inbound_nodes"][0]["kwargs"] if "input_layers" in config else {}
+            outputs[name] = _RULES[record["class_name"]](record["config"] | asked, *sources)
     if "output_layers" not in config:
         return list(outputs.values())[-1] if outputs else x
     ((last, *_),) = _pairs(config["output_layers"])
@@ -175,6 +221,11 @@ def _numbers(value: Any) -> float | tuple[float, ...]:
     return tuple(float(number) for number in value)
 
 
+def _dilation(config: Config) -> dict[str, Size]:
+    dilation = _size(config["dilation_rate"])
+    return {} if dilation == 1 else {"dilation": dilation}
+
+
 def _conv(config: Config, x: Node) -> Node:
     x = layer(
         "conv",
@@ -184,6 +235,7 @@ def _conv(config: Config, x: Node) -> Node:
         stride=_size(config["strides"]),
         bias=config["use_bias"],
         **_padding(config),
+        **_dilation(config),
     )
     return blocks.activation(x, config["activation"])
 
@@ -196,13 +248,15 @@ def _depthwise(config: Config, x: Node) -> Node:
         stride=_size(config["strides"]),
         bias=config["use_bias"],
         **_padding(config),
+        **_dilation(config),
     )
     return blocks.activation(x, config["activation"])
 
 
 def _separable(config: Config, x: Node) -> Node:
     x = _depthwise({**config, "use_bias": False, "activation": "linear"}, x)
-    return _conv({**config, "kernel_size": 1, "strides": 1, "padding": "same"}, x)
+    pointwise = {"kernel_size": 1, "strides": 1, "padding": "same", "dilation_rate": 1}
+    return _conv({**config, **pointwise}, x)
 
 
 def _dense(config: Config, x: Node) -> Node:
@@ -228,6 +282,57 @@ def _pad(config: Config, x: Node) -> Node:
     return blocks.pad(x, (tuple(vertical), tuple(horizontal)))
 
 
+def _crop(config: Config, x: Node) -> Node:
+    vertical, horizontal = config["cropping"]
+    if config["data_format"] == "channels_first":  # which crops width and channels
+        return blocks.narrow(x, x.channels - horizontal[1])
+    return blocks.crop(x, (tuple(vertical), tuple(horizontal)))
+
+
+def _rescale(config: Config, x: Node) -> Node:
+    if np.ndim(config["offset"]) == 2:
+        return blocks.sinusoid(x)
+    return blocks.rescale(x, _numbers(config["scale"]), _numbers(config["offset"]))
+
+
+def _resize(config: Config, x: Node) -> Node:
+    return blocks.resize(x, (config["height"], config["width"]), config["interpolation"])
+
+
+def _upsample(config: Config, x: Node) -> Node:
+    return blocks.upsample(x, _size(config["size"]), config["interpolation"])
+
+
+def _einsum(config: Config, x: Node) -> Node:
+    """Learned positions: with a projection, or between two changes of shape."""
+    if config["equation"] == _PROJECTED:
+        return blocks.position_embedding(x, config["output_shape"][-1])
+    before = x.described()[x.index]
+    source = x.at(before.inputs[0]) if before.op == "reshape" else x
+    if source.shape != x.shape[:-1]:
+        source = blocks.reshape(x, x.shape[:-1])
+    return blocks.reshape(blocks.position_embedding(source), x.shape)
+
+
+def _attention(config: Config, x: Node, *_: Node) -> Node:
+    width = config["num_heads"] * config["key_dim"]
+    causal = bool(config.get("use_causal_mask"))
+    return blocks.attention(x, config["num_heads"], width, causal)
+
+
+def _recurrent(cell: str, bidirectional: bool = False) -> Callable[[Config, Node], Node]:
+    def rule(config: Config, x: Node) -> Node:
+        sequences = config["return_sequences"]
+        return blocks.recurrent(x, config["units"], cell, sequences, bidirectional)
+
+    return rule
+
+
+def _bidirectional(config: Config, x: Node) -> Node:
+    inner = config["layer"]
+    return _recurrent(_CELLS[inner["class_name"]], bidirectional=True)(inner["config"], x)
+
+
 def _relu(config: Config, x: Node) -> Node:
     return blocks.activation(x, {None: "relu", 6: "relu6"}[config["max_value"]])
 
@@ -237,6 +342,11 @@ def _reshape(config: Config, x: Node) -> Node:
     if -1 in shape:
         known = -math.prod(shape)
         shape[shape.index(-1)] = math.prod(x.shape) // known
+    before = x.described()[x.index]
+    if before.op == "reshape" and len(x.shape) == len(shape) + 1 and x.shape[-1] == 1:
+        source = x.at(before.inputs[0])
+        if source.described()[source.index].op == "position" and source.shape == tuple(shape):
+            return source  # the change of shape behind learned positions, see `realise`
     return blocks.reshape(x, tuple(shape))
 
 
@@ -244,17 +354,25 @@ def _same(config: Config, x: Node) -> Node:
     return x
 
 
+_PROJECTED, _ADDED = "btc,cd->btd", "btci,io->btco"
+_CELLS = {"GRU": "gru", "LSTM": "lstm"}
+
 _RULES: dict[str, Callable[..., Node]] = {
     "Conv2D": _conv,
     "DepthwiseConv2D": _depthwise,
     "SeparableConv2D": _separable,
     "Dense": _dense,
     "BatchNormalization": _batch_norm,
-    "Rescaling": lambda c, x: blocks.rescale(x, _numbers(c["scale"]), _numbers(c["offset"])),
+    "LayerNormalization": lambda c, x: blocks.layer_norm(x),
+    "Rescaling": _rescale,
     "MaxPooling2D": _pool("max_pool"),
     "AveragePooling2D": _pool("average_pool"),
+    "GlobalAveragePooling1D": lambda c, x: blocks.global_average_pool(x),
     "GlobalAveragePooling2D": lambda c, x: blocks.global_average_pool(x, c["keepdims"]),
     "ZeroPadding2D": _pad,
+    "Cropping2D": _crop,
+    "Resizing": _resize,
+    "UpSampling2D": _upsample,
     "Flatten": lambda c, x: blocks.flatten(x),
     "Reshape": _reshape,
     "Activation": lambda c, x: blocks.activation(x, c["activation"]),
@@ -264,8 +382,16 @@ _RULES: dict[str, Callable[..., Node]] = {
     "Softmax": lambda c, x: blocks.activation(x, "softmax"),
     "Add": lambda c, *x: blocks.add(*x),
     "Multiply": lambda c, *x: blocks.multiply(*x),
+    "Concatenate": lambda c, *x: blocks.concatenate(*x),
+    "Embedding": lambda c, x: blocks.embedding(x, c["input_dim"], c["output_dim"]),
+    "EinsumDense": _einsum,
+    "MultiHeadAttention": _attention,
+    "GRU": _recurrent("gru"),
+    "LSTM": _recurrent("lstm"),
+    "Bidirectional": _bidirectional,
     "Dropout": lambda c, x: blocks.dropout(x, c["rate"]),
     # These do nothing but in training.
+    "SpatialDropout1D": _same,
     "SpatialDropout2D": _same,
     "GaussianDropout": _same,
     "GaussianNoise": _same,
@@ -291,11 +417,47 @@ def _named(value: Any) -> bool:
 _CHANNELS_LAST = {"data_format": _is("channels_last", None)}
 _CONVOLUTION = {
     **_CHANNELS_LAST,
-    "dilation_rate": lambda value: _size(value) == 1,
     "groups": _is(1),
     "depth_multiplier": _is(1),
     "activation": _named,
     "padding": _is("same", "valid"),
+}
+
+
+def _is_rescaling(offset: Any) -> bool:
+    if np.ndim(offset) < 2:
+        return True
+    return np.ndim(offset) == 2 and np.array_equal(offset, sinusoid(*np.shape(offset)))
+
+
+_RECURRENT = {
+    "activation": _is("tanh"),
+    "recurrent_activation": _is("sigmoid"),
+    "use_bias": _is(True),
+    "return_state": _is(False),
+    "go_backwards": _is(False),
+    "stateful": _is(False),
+}
+
+
+def _is_crop(config: Config) -> bool:
+    (before, after), (left, _) = config["cropping"]
+    return bool(config["data_format"] != "channels_first" or before == after == left == 0)
+
+
+def _is_position(config: Config) -> bool:
+    channels: int = config["output_shape"][-1]
+    axes: str = config["bias_axes"]
+    if config["equation"] == _PROJECTED:
+        return axes == "td"
+    return axes == "tc" and channels == 1
+
+
+# Of settings that are all right each by itself.
+_TOGETHER: dict[str, Callable[[Config], bool]] = {
+    "Cropping2D": _is_crop,
+    "EinsumDense": _is_position,
+    "MultiHeadAttention": lambda c: c["value_dim"] in (None, c["key_dim"]),
 }
 
 # Of settings that descriptions do not have, the values that they stand for.
@@ -309,6 +471,38 @@ _KNOWN: dict[str, dict[str, Callable[[Any], bool]]] = {
     "AveragePooling2D": _CHANNELS_LAST,
     "GlobalAveragePooling2D": _CHANNELS_LAST,
     "ZeroPadding2D": _CHANNELS_LAST,
+    "GlobalAveragePooling1D": {**_CHANNELS_LAST, "keepdims": _is(False)},
+    "UpSampling2D": {**_CHANNELS_LAST, "interpolation": _is("nearest", "bilinear")},
+    "Resizing": {
+        **_CHANNELS_LAST,
+        "interpolation": _is("nearest", "bilinear"),
+        "crop_to_aspect_ratio": _is(False),
+        "pad_to_aspect_ratio": _is(False),
+        "antialias": _is(False),
+    },
+    "LayerNormalization": {
+        "axis": _is(-1, [-1]),
+        "center": _is(True),
+        "scale": _is(True),
+        "rms_scaling": _is(False),
+    },
+    "Rescaling": {"offset": _is_rescaling, "scale": lambda value: np.ndim(value) < 2},
+    "Concatenate": {"axis": _is(-1, 3)},
+    "Embedding": {"mask_zero": _is(False)},
+    "EinsumDense": {
+        "equation": _is(_PROJECTED, _ADDED),
+        "activation": _is("linear"),
+    },
+    "MultiHeadAttention": {
+        "use_bias": _is(True),
+        "use_gate": _is(False),
+        "output_shape": _is(None),
+        "attention_axes": _is(None, (1,), [1]),
+        "sliding_window": _is(None),
+    },
+    "GRU": {**_RECURRENT, "reset_after": _is(True)},
+    "LSTM": _RECURRENT,
+    "Bidirectional": {"merge_mode": _is("concat")},
     "Flatten": _CHANNELS_LAST,
     "Activation": {"activation": _named},
     "ReLU": {"max_value": _is(None, 6), "negative_slope": _is(0), "threshold": _is(0)},

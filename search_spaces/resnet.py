@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras_tuner
 
@@ -78,6 +78,8 @@ class ResNet(SearchSpace):
         Recognition", ICLR 2015, https://arxiv.org/abs/1409.1556, without its dense layers.
         Unlike both, small images are not halved further, and stages can be left out.
     """
+
+    layouts: ClassVar[tuple[str, ...]] = ("images", "audio")
 
     def __init__(
         self,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import abc
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
 import keras_tuner
 from keras_tuner.engine import hyperparameters
 
+from edge_devices.spelling import did_you_mean
 from search_spaces import blocks, costs
 from search_spaces.decisions import Decisions
 from search_spaces.network import Network, Node, freeze, input_node, with_weight_bits
@@ -80,8 +81,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
             leaves inputs as they are.
 
     Raises:
-        ValueError: If both or neither of `num_classes` and `task` are given, or if the space
-            is not for such a task.
+        ValueError: If both or neither of `num_classes` and `task` are given, if the space is
+            not for such a task, or if a side of the input is unknown or there is no channel.
 
     Example:
 
@@ -126,6 +127,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
                 "A space needs either `num_classes` or `task`. "
                 f"Received: num_classes={num_classes}, task={task}. Pass one of them."
             )
+        _check_known(type(self).__name__, input_shape)
         self.input_shape = tuple(int(side) for side in input_shape)
         self.task = task or Classification(int(num_classes or 0))
         if not isinstance(self.task, self.tasks):
@@ -138,6 +140,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         self._latest: tuple[Any, Network] | None = None
         self._weight_bits: tuple[int, ...] = ()
         self._kept: dict[str, list[Any]] = {}  # of restricted decisions, the values left
+        self._names: frozenset[str] | None = None  # of all decisions, once they are needed
 
     @abc.abstractmethod
     def body(self, hp: keras_tuner.HyperParameters, x: Node) -> Node:
@@ -179,21 +182,46 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         rounding = [] if bits == 8 else [RoundedWeights(bits)]
         return model.fit(*args, callbacks=[*rounding, *callbacks], **kwargs)
 
-    def network(self, values: Values) -> Network:
-        """The network that plain decisions stand for; those left out take their defaults."""
+    def network(self, values: Values, *, strict: bool = True) -> Network:
+        """The network that plain decisions stand for; those left out take their defaults.
+
+        Args:
+            values: Decisions by name. Those that are inactive make no difference.
+            strict: Whether to refuse names and values that the space does not have. Among the
+                values of a KerasTuner trial there may be others, such as a learning rate.
+
+        Raises:
+            ValueError: If `strict` and a value is none that its decision offers, or no
+                decision has the name.
+        """
         # Costs and identity of a candidate are asked for one after the other.
-        asked = (tuple(sorted(values.items())), self.task, self.rescaling)
+        asked = (tuple(sorted(values.items())), self.task, self.rescaling, strict)
         if self._latest is None or self._latest[0] != asked:
-            self._latest = asked, self.describe(Decisions(values))
+            reader = Decisions(values, strict=strict)
+            network = self.describe(reader)
+            if reader.unread:
+                self._check_names(reader.unread)
+            self._latest = asked, network
         return self._latest[1]
 
+    def _check_names(self, names: Iterable[str]) -> None:
+        if self._names is None:
+            self._names = frozenset(hp.name for hp in self.hyperparameters().space)
+        for name in names:
+            if name not in self._names:
+                raise ValueError(
+                    f"{type(self).__name__} has no decision of this name. Received: "
+                    f"`{name}`. {did_you_mean(name, self._names)}`hyperparameters()` has all "
+                    "of them."
+                )
+
     def costs(self, values: Values) -> dict[str, float]:
-        """What the network of these decisions costs: see `costs.costs`."""
+        """What the network of these decisions costs: see `network` and `costs.costs`."""
         return costs.costs(self.network(values))
 
-    def identity(self, values: Values) -> str:
-        """Equal for decisions that lead to the same network."""
-        return self.network(values).digest
+    def identity(self, values: Values, *, strict: bool = True) -> str:
+        """Equal for decisions that lead to the same network; arguments as of `network`."""
+        return self.network(values, strict=strict).digest
 
     def default(self) -> dict[str, Any]:
         """The decisions that the space's author takes by default, active ones only."""
@@ -222,7 +250,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         """
         check_weight_bits(bits)
         space = copy.copy(self)
-        space._weight_bits, space._latest = bits, None
+        space._weight_bits, space._latest, space._names = bits, None, None
         return space
 
     def restricted(self, allows: Callable[[Network], bool]) -> SearchSpace:
@@ -341,7 +369,8 @@ def check_images(name: str, input_shape: Sequence[int], smallest: int) -> None:
     Raises:
         ValueError: If it is not `(height, width, channels)` of that size.
     """
-    if len(input_shape) != 3 or min(input_shape[:2]) < smallest or input_shape[2] < 1:
+    _check_known(name, input_shape)
+    if len(input_shape) != 3 or min(input_shape[:2]) < smallest:
         raise ValueError(
             f"{name} needs images (height, width, channels) of at least {smallest}x{smallest} "
             f"pixels. Received: input_shape={tuple(input_shape)}. Resize them, or add the "
@@ -360,11 +389,26 @@ def check_series(name: str, input_shape: Sequence[int], shortest: int) -> None:
     Raises:
         ValueError: If it is not `(length, channels)` of that length.
     """
-    if len(input_shape) != 2 or input_shape[0] < shortest or input_shape[1] < 1:
+    _check_known(name, input_shape, axes=2)
+    if len(input_shape) != 2 or input_shape[0] < shortest:
         raise ValueError(
             f"{name} needs sequences (length, channels) of at least {shortest} steps. "
             f"Received: input_shape={tuple(input_shape)}. Use longer windows, or put the "
             "channels last, one for a single quantity."
+        )
+
+
+def _check_known(name: str, input_shape: Sequence[int | None], axes: int = 3) -> None:
+    """Refuse inputs of unknown size, and those of so many axes that have no channel."""
+    if None in input_shape:
+        raise ValueError(
+            f"{name} must know the size of every axis. Received: input_shape="
+            f"{tuple(input_shape)}. Bring all inputs to one size, and leave the batch out."
+        )
+    if len(input_shape) == axes and (input_shape[-1] or 0) < 1:
+        raise ValueError(
+            f"{name} needs inputs of at least 1 channel. Received: input_shape="
+            f"{tuple(input_shape)}. Put the channels last, 1 for grey images."
         )
 
 

@@ -126,16 +126,17 @@ class Regression(Task):
 class NextToken(Task):
     """The next token at each position of a sequence, as language models have it.
 
-    Features must be a sequence `(length, channels)` in which no position knows those behind
-    it. The model returns logits `(length, vocabulary)`; the labels are the tokens, shifted by
-    one.
+    Features must be a sequence `(length, channels)` as long as the input, in which no position
+    knows those behind it. The model returns logits `(length, vocabulary)`; the labels are the
+    tokens, shifted by one.
 
     Args:
         vocabulary: Number of different tokens, at least 2.
         dropout: Rate of dropout before the last layer; more regularises more.
 
     Raises:
-        ValueError: If there are fewer than 2 tokens.
+        ValueError: If there are fewer than 2 tokens; by `head`, if features are no such
+            sequence.
     """
 
     vocabulary: int
@@ -153,6 +154,12 @@ class NextToken(Task):
         return "val_loss"
 
     def head(self, x: Node) -> Node:
+        if len(x.shape) != 2 or len(x.input_shape) > 2 or x.shape[0] != x.input_shape[0]:
+            raise ValueError(
+                "The next token is asked for at each position of a sequence. Received: "
+                f"features of shape {x.shape}, of an input of shape {x.input_shape}. Use a "
+                "space of sequences that keeps their length, such as `Transformer`."
+            )
         return blocks.dense(blocks.dropout(x, self.dropout), self.vocabulary)
 
     def compile_arguments(self) -> dict[str, Any]:
@@ -165,16 +172,16 @@ class NextToken(Task):
 
 
 def check_feature_map(name: str, x: Node) -> None:
-    """Refuse features that are not in rows and columns.
+    """Refuse features that are not the rows and columns of an image.
 
     Args:
         name: Name of the task, for the message.
         x: Features.
 
     Raises:
-        ValueError: If they are not `(rows, columns, channels)`.
+        ValueError: If they are not `(rows, columns, channels)`, or the input is not.
     """
-    if len(x.shape) != 3:
+    if len(x.shape) != 3 or len(x.input_shape) != 3:
         raise ValueError(
             f"{name} needs features in rows and columns. Received: features of shape "
             f"{x.shape}, of an input of shape {x.input_shape}. Use a space of images whose "

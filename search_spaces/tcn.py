@@ -21,6 +21,7 @@ from search_spaces.blocks import (
     reshape,
     squeeze_excite,
 )
+from search_spaces.cells import counts
 from search_spaces.network import Node
 from search_spaces.space import SearchSpace, check_series, choose
 from search_spaces.task import Classification, Task
@@ -84,7 +85,8 @@ class TemporalConvNet(SearchSpace):
         kernels: Lengths that kernels can have.
 
     Raises:
-        ValueError: If the input is no series, or shorter than 4 steps.
+        ValueError: If the input is no series, or shorter than 4 steps, there is no stage, or
+            channels or lengths of kernels are not one or more different whole numbers.
 
     References:
         Bai et al., "An Empirical Evaluation of Generic Convolutional and Recurrent Networks
@@ -113,12 +115,17 @@ class TemporalConvNet(SearchSpace):
     ) -> None:
         super().__init__(input_shape, num_classes, task=task, rescaling=rescaling)
         check_series("TemporalConvNet", self.input_shape, _SHORTEST)
+        if num_stages is not None and num_stages < 1:
+            raise ValueError(
+                f"TemporalConvNet needs at least 1 stage. Received: num_stages={num_stages}. "
+                "Leave it out to let the series decide."
+            )
         length = self.input_shape[0]
         if num_stages is None:
             num_stages = min(4, max(2, round(math.log2(length / 6))))
         self.num_stages = num_stages
-        self.filters = list(filters)
-        self.kernels = list(kernels)
+        self.filters = list(counts("filters", filters, 1))
+        self.kernels = list(counts("kernels", kernels, 1))
         self._strides = [1, 2] if length < 128 else [1, 2, 4] if length < 1024 else [4, 8, 16]
 
     def body(self, hp: keras_tuner.HyperParameters, x: Node) -> Node:
@@ -227,7 +234,9 @@ def _stage(
 ) -> Node:
     step = style.step
     if halving == "max_pool":
-        x = max_pool(x, (2, 1))
+        # What stands for a step knows it and, where it must not know the next, the one before.
+        x = pad(x, ((1, 0), (0, 0))) if style.causal else x
+        x = max_pool(x, (2, 1), padding="valid" if style.causal else "same")
     step *= 1 if halving == "none" else 2
     for number in range(depth):
         reach = style.growth ** (style.blocks_before + number)  # steps of the input
@@ -300,7 +309,8 @@ def _along_time(
 ) -> Node:
     """`conv` or `depthwise` with a kernel of `kernel`x1 that the series has room for."""
     length = x.shape[0]
-    kernel = min(kernel, length)
+    # Before the last step that is computed there may be fewer than in the series.
+    kernel = min(kernel, 1 + (length - 1) // stride * stride if causal else length)
     if stride > 1 or kernel == 1:
         dilation = 1
     else:

@@ -34,11 +34,12 @@ from search_spaces import costs, members
 from search_spaces.counting import check_stock, count_macs, count_params
 from search_spaces.decisions import Decisions
 from search_spaces.members import Member
-from search_spaces.network import Network, freeze
+from search_spaces.network import Layer, Network, freeze
+from search_spaces.operations import pair
 from search_spaces.realise import realise
 from search_spaces.space import SearchSpace
 
-__all__ = ["SpaceContract", "random_inputs", "random_targets", "step", "unmoved"]
+__all__ = ["SpaceContract", "random_inputs", "random_targets", "step", "unmoved", "unread"]
 
 Values = dict[str, Any]
 Array = NDArray[Any]
@@ -115,7 +116,44 @@ def unmoved(model: keras.Model, network: Network, seed: int = 0, batch: int = 8)
     ]
 
 
+def unread(network: Network) -> list[Layer]:
+    """The convolutions of a network with kernels that reach into padding only somewhere.
+
+    A weight of a kernel is read if at one place at least it meets a pixel, and not one of the
+    zeros that the layer, or a `pad` before it, puts around the image. The others train
+    nothing. It is arithmetic on the description.
+    """
+    return [
+        record
+        for record in network.layers
+        if record.op in ("conv", "depthwise")
+        and not all(_all_read(network, record, axis) for axis in (0, 1))
+    ]
+
+
+def _all_read(network: Network, record: Layer, axis: int) -> bool:
+    """Whether each row (axis 0) or column (1) of a kernel meets a pixel somewhere."""
+    settings = dict(record.settings)
+    kernel, stride, gap = (
+        pair(settings.get(name, 1))[axis] for name in ("kernel", "stride", "dilation")
+    )
+    source = network.layers[record.inputs[0]]
+    length, before = source.shape[axis], 0
+    if settings.get("padding") != "valid":
+        missing = (record.shape[axis] - 1) * stride + (kernel - 1) * gap + 1 - length
+        before = max(missing, 0) // 2
+    if source.op == "pad":
+        before += dict(source.settings)["padding"][axis][0]
+        length = network.layers[source.inputs[0]].shape[axis]
+    starts = np.arange(record.shape[axis]) * stride - before
+    read = starts[:, None] + np.arange(kernel) * gap
+    return bool(((read >= 0) & (read < length)).any(axis=0).all())
+
+
 # --- the contract ---------------------------------------------------------------------------
+_EXTREMES = [
+    pytest.param(which, marks=pytest.mark.slow) for which in ("first values", "last values")
+]
 
 
 class SpaceContract:
@@ -132,6 +170,7 @@ class SpaceContract:
         milliseconds: How long describing a member may take at most.
         dead_branches: Whether a member may describe layers that its output does not need.
         idle_weights: Whether a member may have weights that training does not move.
+        padding_only: Whether kernels may have weights that never meet more than padding.
         same_costs: The costs that equal networks have in common. The order in which layers
             are described can change the last two.
         told: Decisions whose values the docstring's table tells in words, as it has the names.
@@ -145,6 +184,7 @@ class SpaceContract:
     milliseconds: float = 5.0
     dead_branches: bool = False
     idle_weights: bool = False
+    padding_only: bool = False
     same_costs: Sequence[str] = ("params", "macs", "flash", "ram")
     told: Sequence[str] = ()
     elsewhere: Sequence[str] = ()
@@ -251,6 +291,14 @@ class SpaceContract:
             dead = [layers[index].op for index in range(len(layers)) if index not in needed]
             assert not dead, (dead, values)
 
+    def test_every_weight_of_a_kernel_meets_the_image(self) -> None:
+        if self.padding_only:
+            pytest.skip("this space has kernels that reach into padding only on purpose")
+        for shape in {None, self.smallest}:
+            made = self.make() if shape is None else self.make(shape)
+            for values, network, _ in self._some(made, 2 * self.described):
+                assert not unread(network), (unread(network), network.input_shape, values)
+
     def test_every_member_has_costs(self) -> None:
         made = self.make()
         for values, network, _ in self._some(made):
@@ -293,7 +341,7 @@ class SpaceContract:
 
     # --- Keras models ---
 
-    @pytest.mark.parametrize("which", ["default", "first values", "last values", "random"])
+    @pytest.mark.parametrize("which", ["default", "random", *_EXTREMES])
     def test_the_realised_model_is_what_was_described(self, which: str) -> None:
         made = self.make()
         for values, network, _ in self._chosen(made, which):

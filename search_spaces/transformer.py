@@ -16,6 +16,7 @@ from search_spaces.blocks import (
     depthwise,
     dropout,
     embedding,
+    fitted,
     inverted_residual,
     layer_norm,
     make_divisible,
@@ -25,6 +26,7 @@ from search_spaces.blocks import (
     sinusoid,
 )
 from search_spaces.network import Node
+from search_spaces.operations import pair
 from search_spaces.sequences import along_time, check_sequences, vocabulary_of
 from search_spaces.space import SearchSpace, check_images, choose
 from search_spaces.task import NextToken, Task
@@ -95,7 +97,7 @@ class Transformer(SearchSpace):
             default they do where the next token is predicted.
         num_stages: Number of stages; 2 for images, and 1 for all others unless given.
         convolutions: Whether a stage of an image may be of convolutions.
-        patches: Sides that patches can have, instead of the three.
+        patches: Sides that patches can have, instead of the three; of images powers of 2.
         depths: Numbers of blocks that a stage can have.
         widths: Channels that a stage can have.
 
@@ -176,7 +178,16 @@ class Transformer(SearchSpace):
             possible = [p for p in _POWERS if -(-min(sides) // p) >= self._fewest]
             fitting = [p for p in possible if math.prod(-(-s // p) for s in sides) <= most]
             return (fitting or possible[-1:])[:3]
-        if min(wanted) < 1 or -(-min(sides) // max(wanted)) < self._fewest:
+        allowed = [p for p in wanted if isinstance(p, int) and p >= 1]
+        if self._images:  # where a stem of convolutions halves until a patch is a pixel
+            allowed = [p for p in allowed if p in _POWERS]
+        if not wanted or len(set(allowed)) < len(wanted):
+            raise ValueError(
+                "Sides of patches are one or more different whole numbers, and of images "
+                f"powers of 2. Received: patches={tuple(wanted)} with input_shape="
+                f"{self.input_shape}. Leave `patches` out for such as fit the input."
+            )
+        if -(-min(sides) // max(wanted)) < self._fewest:
             raise ValueError(
                 f"At least {self._fewest} patches must lie along each side. Received: "
                 f"patches={tuple(wanted)} with input_shape={self.input_shape} and "
@@ -282,12 +293,13 @@ class Transformer(SearchSpace):
         kernel = hp.Choice(f"stage{i}/kernel", [3, 5])
         expansion = hp.Choice(f"stage{i}/expansion", [2, 4])
         for number in range(depth):
+            stride = 2 if i > 0 and number == 0 else 1
             x = inverted_residual(
                 x,
                 width,
                 # Of a grid of 2 rows a kernel of 5 would see no more than one of 3.
-                kernel=min(kernel, 2 * min(x.shape[:2]) - 1),
-                stride=2 if i > 0 and number == 0 else 1,
+                kernel=min(pair(fitted(x, kernel, stride))),
+                stride=stride,
                 expansion=expansion,
                 activation=block.activation,
             )

@@ -9,7 +9,15 @@ from typing import Any, ClassVar
 
 import keras_tuner
 
-from search_spaces.blocks import concatenate, conv, depthwise, make_divisible, max_pool, resize
+from search_spaces.blocks import (
+    concatenate,
+    conv,
+    depthwise,
+    fitted,
+    make_divisible,
+    max_pool,
+    resize,
+)
 from search_spaces.network import Node
 from search_spaces.pyramid import check_encoder, deepest_level, grid_shape, pyramid
 from search_spaces.segmentation import Segmentation
@@ -182,17 +190,23 @@ class UNet(SearchSpace):
     def _kinds(self, filters: int) -> dict[str, Block]:
         unit = self._unit
         return {
-            "conv": lambda x: conv(x, filters, **unit),
-            "separable": lambda x: conv(depthwise(x, **unit), filters, 1, **unit),
+            # Features of an encoder can be a single pixel high.
+            "conv": lambda x: conv(x, filters, fitted(x, 3), **unit),
+            "separable": lambda x: conv(
+                depthwise(x, fitted(x, 3), **unit), filters, 1, **unit
+            ),
         }
 
     def _ups(self, size: tuple[int, int], filters: int) -> dict[str, Block]:
-        unit = self._unit
+
+        def convolved(x: Node) -> Node:
+            return conv(x, filters, fitted(x, 2), **self._unit)
+
         return {
             "nearest": lambda x: resize(x, size, "nearest"),
             "bilinear": lambda x: resize(x, size, "bilinear"),
-            "nearest_conv": lambda x: conv(resize(x, size, "nearest"), filters, 2, **unit),
-            "bilinear_conv": lambda x: conv(resize(x, size, "bilinear"), filters, 2, **unit),
+            "nearest_conv": lambda x: convolved(resize(x, size, "nearest")),
+            "bilinear_conv": lambda x: convolved(resize(x, size, "bilinear")),
         }
 
 

@@ -85,8 +85,8 @@ class _Cell(abc.ABC):
         settings = {"weights": (width, channels), "bias": bias, "key": (self._own, part)}
         return self._graph.add("shared", [x], (1, width), name, settings)
 
-    def _split(self, x: int, names: list[str], name: str) -> list[int]:
-        gates = {"gates": len(names)}
+    def _split(self, x: int, names: list[str], axis: int, name: str) -> list[int]:
+        gates = {"gates": len(names), "axis": axis}
         split = self._graph.add("split", [x], self._shape, f"{name}split", gates)
         return [
             self._graph.add(
@@ -101,7 +101,7 @@ class _GRU(_Cell):
 
     def step(self, x: int, name: str) -> None:
         x = self._dense("input", x, 3, self._channels, True, f"{name}MatMul")
-        update, reset, candidate = self._split(x, ["add_1", "add_2", "add_3"], name)
+        update, reset, candidate = self._split(x, ["add_1", "add_2", "add_3"], -1, name)
         if not self.states:
             update = self._vector("ADD", update, f"{name}add_1")
             reset = self._vector("ADD", reset, f"{name}add_2")
@@ -148,7 +148,7 @@ class _LSTM(_Cell):
 
     def step(self, x: int, name: str) -> None:
         names = ["Sigmoid", "Sigmoid_1", "Tanh", "Sigmoid_2"]
-        gates = self._split(self._sum(x, name), names, name)
+        gates = self._split(self._sum(x, name), names, 1, name)
         enter = self._op("LOGISTIC", f"{name}Sigmoid", gates[0])
         leave = self._op("LOGISTIC", f"{name}Sigmoid_2", gates[3])
         memory = self._op("TANH", f"{name}Tanh", gates[2])

@@ -107,3 +107,13 @@ def test_the_table_of_contents_of_spaces_lists_every_module_and_space():
     for name, space in search_spaces.SPACES.items():
         assert f"`{space}`" in contents
         assert f'`"{name}"`' in contents
+
+
+@pytest.mark.parametrize("name", search_spaces.SPACES)
+def test_every_space_takes_the_layouts_that_it_says(name):
+    space = getattr(search_spaces, search_spaces.SPACES[name])
+    shapes = {"images": (32, 32, 3), "audio": (49, 40, 1), "series": (29, 12), "table": (9,)}
+    for layout in space.layouts:
+        if layout in shapes:
+            made = space(shapes[layout], 3)
+            assert made.network(made.default()).output_shape[-1] >= 3

@@ -31,6 +31,7 @@ print(report)
 | `ranges.py`            | ranges of activations, measured and narrowed                     |
 | `remedies.py`          | what is done when a file has lost too much accuracy              |
 | `sensitivity.py`       | `sensitivities`: what quantizing each operator costs             |
+| `masking.py`           | what attention masks, just below the scores                      |
 | `recurrence.py`        | recurrent layers step by step, for files without loops           |
 | `weight_ranges.py`     | ranges that are wide enough for kernels: weights, outputs        |
 | `fake_quantization.py` | layers that round as an integer file does                        |

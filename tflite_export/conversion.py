@@ -332,8 +332,9 @@ def _refuse_loops(function: Any, model: keras.Model) -> None:
         raise ValueError(
             "Integer files cannot hold loops. Received: model="
             f"{model.name!r} with {_described(['While'] * len(loops), loops, model)}. Use "
-            "Keras' recurrent layers, which are unrolled for such files, write the steps one "
-            'by one, or use `quantization="dynamic"`.'
+            "Keras' recurrent layers, which are unrolled for such files wherever Keras tracks "
+            "them (as a layer of the model or an attribute of one, not inside of a function), "
+            'write the steps one by one, or use `quantization="dynamic"`.'
         )
 
 

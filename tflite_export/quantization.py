@@ -20,8 +20,9 @@ from tflite_export.calibration import check_inputs
 from tflite_export.compaction import self_contained
 from tflite_export.inspection import operators_in
 from tflite_export.interpreter import TFLiteModel
+from tflite_export.masking import masks
 from tflite_export.ranges import Range, Ranges, comparable, measure
-from tflite_export.rewriting import masks, named, settled, widened
+from tflite_export.rewriting import named, settled, widened
 from tflite_export.silence import silence
 from tflite_export.weight_ranges import output_ranges, weight_ranges
 

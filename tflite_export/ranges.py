@@ -99,14 +99,21 @@ def comparable(content: bytes, ranges: Ranges) -> dict[str, Range]:
         a 128th of its widest term.
     """
     found = dict(ranges)
-    for operator in reversed(operators_in(content)):  # a term may be a sum itself
-        terms = [name for name in operator.inputs if name in found]
-        if operator.op in _SUMS and terms and operator.outputs[0] in found:
+    operators = operators_in(content)
+    sums = [o for o in operators if o.op in _SUMS and o.outputs[0] in found]
+    # A term may be a sum itself, and a sum that is widened a term of one that was seen before.
+    # Each round gets at least one sum further, and widths only shrink on the way.
+    for _ in operators:
+        before = dict(found)
+        for operator in reversed(sums):
             (total,) = operator.outputs
-            widest = max(_width(found[name]) for name in terms)
+            terms = [name for name in operator.inputs if name in found]
+            widest = max((_width(found[name]) for name in terms), default=0.0)
             found[total] = _widened(found[total], widest * _LEAST_SUM)
             for name in terms:
                 found[name] = _widened(found[name], _width(found[total]) * _LEAST_TERM)
+        if found == before:
+            break
     return found
 
 

@@ -18,9 +18,13 @@ def unrolled(model: keras.Model) -> Iterator[None]:
     operators of its own, so a file grows with the length of its sequences.
 
     Args:
-        model: A built model. Its layers are as before when the context ends.
+        model: A built model. Its layers are as before when the context ends. Recurrent layers
+            are found wherever Keras tracks layers: in models, wrappers, and attributes of
+            other layers, but not in what a function holds.
     """
-    looping = [layer for layer in _recurrent(model) if not layer.unroll]
+    inside = model._flatten_layers()  # those of wrappers and of layers of one's own too
+    recurrent = [layer for layer in inside if isinstance(layer, keras.layers.RNN)]
+    looping = [layer for layer in recurrent if not layer.unroll]
     for layer in looping:
         layer.unroll = True
     try:
@@ -28,14 +32,3 @@ def unrolled(model: keras.Model) -> Iterator[None]:
     finally:
         for layer in looping:
             layer.unroll = False
-
-
-def _recurrent(layer: keras.layers.Layer) -> Iterator[keras.layers.RNN]:
-    """The recurrent layers in a layer, itself included."""
-    if isinstance(layer, keras.layers.RNN):
-        yield layer
-    elif isinstance(layer, keras.layers.Bidirectional):
-        yield from (layer.forward_layer, layer.backward_layer)
-    else:
-        for inner in getattr(layer, "layers", ()):
-            yield from _recurrent(inner)

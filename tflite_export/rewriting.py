@@ -14,16 +14,14 @@ from ai_edge_litert import schema_py_generated as schema
 from tflite_export.compaction import packed, unpacked
 from tflite_export.inspection import tensor_names
 
-__all__ = ["masks", "named", "quantizable", "settled", "widened"]
+__all__ = ["named", "quantizable", "settled", "widened"]
 
 Range = tuple[float, float]
 
 _REWRITTEN = {"Neg", "Square"}
+_PASSING = {"Identity", "Cast"}
 _INTEGERS = {tf.int32.as_datatype_enum, tf.int64.as_datatype_enum}
-_SELECTIONS = (schema.BuiltinOperator.SELECT, schema.BuiltinOperator.SELECT_V2)
 _SPLITS = {schema.BuiltinOperator.SPLIT: 1, schema.BuiltinOperator.SPLIT_V: 0}  # what is split
-_MASKED = -1e9  # scores below it are masked ones
-_BELOW = 10.0
 _DILATABLE = ("Conv2D", "DepthwiseConv2dNative")
 _SUMS = (schema.BuiltinOperator.ADD, schema.BuiltinOperator.SUB)
 
@@ -48,7 +46,7 @@ def quantizable(function: Any) -> Any:
         for node in graph.node
         if node.op in _REWRITTEN and node.attr["T"].type == tf.float32.as_datatype_enum
     ]
-    lookups, reversals = _lookups(graph), _reversals(function)
+    lookups, reversals = _lookups(function, graph), _reversals(function)
     if not (_dilated(graph) or found or lookups or reversals):
         return function
     for node in list(graph.node):
@@ -109,11 +107,12 @@ def _dilated(graph: Any) -> bool:
     return found
 
 
-def _lookups(graph: Any) -> list[Any]:
+def _lookups(function: Any, graph: Any) -> list[Any]:
     """Where `Embedding` counts negative tokens from the end of the vocabulary.
 
     `SelectV2(tokens < 0, tokens + vocabulary, tokens)`: three operators, one of which has no
-    kernel on microcontrollers, for tokens that there are none of.
+    kernel on microcontrollers, for tokens that there are none of. Other selections look like
+    it: that is one only if rows of a constant table, as many as it adds, are all it is for.
     """
     nodes = {node.name: node for node in graph.node}
 
@@ -130,9 +129,58 @@ def _lookups(graph: Any) -> list[Any]:
             and moved is not None
             and (below.op, moved.op) == ("Less", "AddV2")
             and below.input[0] == moved.input[0] == node.input[2]
+            and _constant(graph, node.input[2]) is None
+            and _constant(graph, below.input[1]) == 0
+            and (rows := _rows(function, nodes, node.name))
+            and rows == {_constant(graph, moved.input[1])}
         ):
             found.append(node)
     return found
+
+
+def _rows(function: Any, nodes: Mapping[str, Any], name: str) -> set[Any]:
+    """How many rows the constant tables have that a node's output is looked up in.
+
+    `None` is among them if it is read by anything but such a lookup.
+    """
+    output = function.graph.get_operation_by_name(name).outputs[0]
+    if any(tensor is output for tensor in function.outputs):
+        return {None}
+    found: set[Any] = set()
+    for reader in output.consumers():
+        if reader.type in _PASSING:
+            found |= _rows(function, nodes, reader.name)
+        elif reader.type == "GatherV2" and reader.inputs[1] is output:
+            table, _, axis = reader.inputs
+            weights = nodes[table.op.name]
+            while weights.op in _PASSING:
+                weights = nodes[weights.input[0].split(":")[0]]
+            looked_up = weights.op == "Const" and tf.get_static_value(axis) == 0
+            found.add(table.shape[0] if looked_up else None)
+        else:
+            found.add(None)
+    return found
+
+
+def _constant(graph: Any, name: str) -> Any:
+    """The value of a tensor that does not depend on the input; `None` if it does."""
+    nodes = {node.name: node for node in graph.node}
+    needed, left = set(), [name]
+    while left:
+        node = nodes[left.pop().split(":")[0].lstrip("^")]
+        if node.op == "Placeholder":
+            return None
+        if node.name not in needed:
+            needed.add(node.name)
+            left += node.input
+    part = tf.compat.v1.GraphDef(library=graph.library, versions=graph.versions)
+    part.node.extend(node for node in graph.node if node.name in needed)
+    tensor = name if ":" in name else f"{name}:0"
+
+    def value() -> Any:
+        return tf.graph_util.import_graph_def(part, return_elements=[tensor], name="")[0]
+
+    return tf.function(value, autograph=False)().numpy()
 
 
 def _reversals(function: Any) -> dict[str, tuple[int, int]]:
@@ -169,51 +217,6 @@ def _minus_one(graph: Any, node: Any) -> str:
     constant.attr["dtype"].CopyFrom(node.attr["T"])
     constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(-1.0))
     return str(constant.name)
-
-
-def masks(content: bytes, ranges: Mapping[str, Range]) -> tuple[bytes, dict[str, Range]]:
-    """Let masked scores be as low as 8 bits can tell from the others, instead of -3.4e38.
-
-    What a mask takes away is replaced by the lowest number there is before a softmax makes it
-    zero. With that in their range, all other scores would be the same 8-bit number. Ten below
-    the lowest of them a score is worth less than e**-10 of any other.
-
-    Args:
-        content: The bytes of a float32 file with names.
-        ranges: Ranges of its activations.
-
-    Returns:
-        The bytes of the file with other masks, and the ranges that change with them.
-    """
-    if not any(low < _MASKED for low, _ in ranges.values()):
-        return content, {}
-    model = unpacked(content)
-    graph = model.subgraphs[0]
-    changed: dict[str, Range] = {}
-    for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex].builtinCode
-        if code not in _SELECTIONS:
-            continue
-        output, *sources = (
-            graph.tensors[i] for i in (*operator.outputs, *operator.inputs[1:])
-        )
-        scores = [ranges[t.name.decode()] for t in sources if t.name.decode() in ranges]
-        if not scores or ranges[output.name.decode()][0] >= _MASKED:
-            continue
-        low, high = min(low for low, _ in scores), max(high for _, high in scores)
-        inputs = list(operator.inputs)
-        for place, tensor in enumerate(sources, start=1):
-            content_of = model.buffers[tensor.buffer].data
-            if content_of is not None:
-                values = np.frombuffer(bytes(content_of), np.float32)
-                data = np.maximum(values, low - _BELOW).astype(np.float32).view(np.uint8)
-                # Other selections read the same constant, for scores of other ranges.
-                own = f"{output.name.decode()}/masked"
-                inputs[place] = _tensor(model, tensor, own)
-                graph.tensors[inputs[place]].buffer = _buffer(model, data)
-        operator.inputs = inputs
-        changed[output.name.decode()] = low - _BELOW, high
-    return packed(model), changed
 
 
 def settled(content: bytes) -> bytes:

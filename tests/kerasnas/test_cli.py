@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -192,11 +193,31 @@ def test_spaces_are_listed_and_told(capsys):
     assert "stem/stride" in told
 
 
+@pytest.mark.parametrize("name", ["transformer", "recurrent"])
+def test_spaces_of_tokens_are_told_for_a_vocabulary(name, capsys):
+    params = []
+    for options in ([], ["--vocabulary", "1000"], ["--vocabulary", "50"]):
+        assert main(["spaces", name, "--input-shape", "64", *options]) == 0
+        *_, size, network = capsys.readouterr().out.splitlines()
+        params.append(int(re.search(r"([\d,]+) parameters", network)[1].replace(",", "")))
+    assert "64 of 50 tokens" in size
+    assert params[0] == params[1] > params[2]
+
+
+def test_the_package_runs_as_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "kerasnas", "--version"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, kerasnas.__version__)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["mobilnet"], "Did you mean 'mobilenet'"),
         (["mobilenet", "--input-shape", "7x8x1"], "at least 8x8 pixels"),
+        (["mobilenet", "--vocabulary", "50"], "Received: --vocabulary 50 with mobilenet"),
+        (["recurrent", "--input-shape", "64", "--vocabulary", "1"], "at least 2. Received"),
     ],
 )
 def test_bad_spaces_get_a_sentence(arguments, message, capsys):

@@ -139,6 +139,31 @@ class TestForms:
         data = load(endless, (x, y), steps=4)
         assert (len(data.train), len(data.validation)) == (32, 40)
 
+    @pytest.mark.parametrize("channels", [1, 3, 4, 6])
+    @pytest.mark.parametrize("layout", [None, "series"])
+    def test_full_batches_of_series_are_no_images(self, channels, layout):
+        x, y = pair(shape=(20, channels), dtype=np.float32)
+        batches = Dataset.from_tensor_slices((x, y)).batch(8, drop_remainder=True)
+        data = load(batches, layout=layout)
+        assert (data.layout, data.input_shape) == ("series", (20, channels))
+        assert len(data.train) + len(data.validation) == 40
+
+    @pytest.mark.parametrize(("shape", "layout"), [((4, 7), "series"), ((4,), "table")])
+    def test_one_example_with_as_many_classes_as_steps_is_no_batch(self, shape, layout):
+        x, y = pair(shape=shape, dtype=np.float32)
+        data = load(Dataset.from_tensor_slices((x, one_hot(y))), layout=layout)
+        assert (data.input_shape, data.num_classes) == (shape, 4)
+
+    @pytest.mark.parametrize("shape", [(8, 9, 1), (8, 8), (8, 9)])
+    def test_what_could_be_both_is_what_the_space_is_for_first(self, shape):
+        x, y = pair(shape=shape, dtype=np.float32)
+        assert load((x, y), layouts=("audio", "images")).layout == "audio"
+        assert load((x, y), layouts=("images", "audio")).layout == "images"
+
+    def test_series_of_whole_numbers_are_series(self):
+        x, y = pair(shape=(8, 9), dtype=np.int64)
+        assert load((x, y)).layout == "series"
+
     def test_a_data_set_is_read_once(self):
         reads = []
 
@@ -354,13 +379,13 @@ BAD = {  # what is wrong: arguments of load, settings, error, words of the messa
     "nothing": (None, {}, TypeError, "Received: NoneType"),
     "a generator": (iter([(x, y)]), {}, TypeError, "Pass a tf.data.Dataset"),
     "a pair of data sets": ((endless, endless), {}, TypeError, "Dataset, .*Pass a tf"),
-    "images alone": (x, {}, ValueError, "a label per example. Received: images alone"),
-    "no labels": ((x, None), {}, ValueError, "a label per example. Received: 2 parts"),
+    "images alone": (x, {}, ValueError, "its label each. Received: examples alone"),
+    "no labels": ((x, None), {}, ValueError, "its label each. Received: 2 parts"),
     "no labels in a data set": (
         Dataset.from_tensor_slices(x),
         {},
         ValueError,
-        "a label per example. Received: images alone",
+        "its label each. Received: examples alone",
     ),
     "too many parts": ((x, y, w, w), {}, ValueError, "Received: 4 parts"),
     "other keys": (
@@ -421,6 +446,12 @@ BAD = {  # what is wrong: arguments of load, settings, error, words of the messa
         {"layout": "series"},
         ValueError,
         r"layout='series'.*series are \(length",
+    ),
+    "a column that int8 loses": (
+        (np.stack([y - 1.5, 1e4 * (y - 1.5)], axis=1), y),
+        {},
+        ValueError,
+        r"1 of 2 that would be lost, such as number 0.*Standardise each",
     ),
     "series to resize": (
         (x[:, 0], y),

@@ -62,6 +62,13 @@ def test_the_oracle_learns_costs_and_equality_from_the_space(make):
     assert tuner.oracle.identity({"filters": 4}) != tuner.oracle.identity({"filters": 2})
 
 
+def test_a_trial_may_have_values_that_are_no_decisions_of_the_space(make):
+    oracle = make().oracle
+    more = {"filters": 2, "learning_rate": 1e-3, "tuner/epochs": 3}
+    assert oracle.costs(more) == oracle.costs({"filters": 2})
+    assert oracle.identity(more) == oracle.identity({"filters": 2})
+
+
 def test_costs_of_ones_own_are_kept(tmp_path):
     oracle = kerasnas.RandomSearch(max_trials=1, costs=lambda values: {"params": 1.0})
     tuner = Played(Tiny((8, 8, 1), 3), oracle=oracle, directory=tmp_path)

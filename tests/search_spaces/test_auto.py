@@ -41,3 +41,25 @@ def test_the_docstring_lists_every_family_that_is_chosen():
     listed = {"unet", "detector", "mobilenet", "dscnn", "tcn", "transformer", "mlp"}
     assert all(f'`"{name}"`' in family.__doc__ for name in listed)
     assert listed <= search_spaces.SPACES.keys()
+
+
+class Weighted(Segmentation):
+    """A task of one's own."""
+
+
+def test_a_subclass_of_a_task_is_for_the_same_family():
+    assert family((32, 32, 3), Weighted(3)).name == "unet"
+
+
+@pytest.mark.parametrize("task", [Segmentation(3), Weighted(3), Detection(3)])
+@pytest.mark.parametrize(
+    ("input_shape", "layout"), [((100, 6), None), ((30,), None), ((49, 40, 1), "audio")]
+)
+def test_only_images_have_places_to_answer_for(task, input_shape, layout):
+    with pytest.raises(ValueError, match=r"Only images have places to answer for\. Received"):
+        family(input_shape, task, layout=layout)
+
+
+def test_images_have_no_next_token():
+    with pytest.raises(ValueError, match=r"Received: input_shape=\(32, 32, 3\), .*NextToken"):
+        family((32, 32, 3), NextToken(50))

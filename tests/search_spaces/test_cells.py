@@ -5,6 +5,7 @@ import pytest
 from search_spaces import cells
 from search_spaces.network import freeze, input_node
 from search_spaces.realise import realise
+from search_spaces.testing import unread
 
 BLOCKS = {
     "conv_norm": (cells.conv_norm, 5, 1, 2),
@@ -94,6 +95,21 @@ def test_a_dilated_convolution_reads_every_other_pixel(shape, stride):
         ]
     )
     np.testing.assert_allclose(run(x)[..., 0], expected * pointwise.item(), atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 2, 3), (4, 4, 3), (3, 4, 3), (1, 5, 3)])
+@pytest.mark.parametrize("name", [name for name in cells.OPERATIONS if "conv" in name])
+def test_no_kernel_meets_padding_only(name, shape, stride):
+    network = freeze(cells.operation(name, 4, stride, input_node(shape)))
+    assert not unread(network)
+
+
+def test_a_kernel_with_gaps_is_fitted_to_the_pixels_it_can_read():
+    layers = describe(cells.dilated_conv, 8, 5, shape=(4, 9, 2)).layers
+    assert dict(layers[2].settings)["kernel"] == (4, 5)
+    single = describe(cells.dilated_conv, 8, 5, shape=(1, 1, 2)).layers[2]
+    assert dict(single.settings) == {"bias": False, "kernel": 1, "stride": 1}
 
 
 def test_a_separable_convolution_has_the_weights_of_two():

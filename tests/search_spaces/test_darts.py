@@ -1,5 +1,6 @@
 import time
 
+import numpy as np
 import pytest
 
 from search_spaces import costs, members
@@ -146,6 +147,36 @@ def test_nothing_in_a_text_is_run(tmp_path):
 def test_a_genotype_that_is_no_member_is_refused(space, genotype, message):
     with pytest.raises(ValueError, match=message):
         space.values(genotype)
+
+
+@pytest.mark.parametrize(
+    "genotype",
+    [
+        with_edge(0, ("skip_connect", "1")),
+        with_edge(0, ("skip_connect", True)),
+        with_edge(0, ("skip_connect", 1.0), "reduce"),
+        with_edge(0, (3, 1)),
+        with_edge(0, "skip_connect"),
+        edited(reduce_concat=["2", "3", "4", "5"]),
+        edited(normal_concat=None),
+        None,
+    ],
+)
+def test_a_genotype_of_other_types_is_refused(space, genotype):
+    with pytest.raises(ValueError, match=r"A genotype has lists of .*Received: "):
+        space.values(genotype)
+
+
+def test_nodes_of_a_genotype_may_be_numpys(space):
+    edges = [(name, np.int64(node)) for name, node in parse_genotype(DARTS_V2).normal]
+    assert space.values(edited(normal=edges)) == space.values(DARTS_V2)
+
+
+@pytest.mark.parametrize("pair", ["2+3", "1+0", "0"])
+def test_inputs_of_a_node_that_are_not_offered_are_refused(space, pair):
+    for translate in (space.network, space.genotype):
+        with pytest.raises(ValueError, match=r"Received: '.*' for `normal/node3/inputs`\."):
+            translate({"normal/node3/inputs": pair})
 
 
 def test_other_operations_can_be_searched():

@@ -112,6 +112,17 @@ def test_only_residual_blocks_have_sums():
     assert not [r for r in space.network({}).layers if r.op == "add"]
 
 
+@pytest.mark.parametrize("filters", [(), (0,), (16, 16)])
+def test_a_choice_of_filters_must_be_one(filters):
+    with pytest.raises(ValueError, match=r"`filters` is a whole number.*Received: filters="):
+        DSCNN((49, 10, 1), 12, filters=filters)
+
+
+def test_features_have_a_channel_at_least():
+    with pytest.raises(ValueError, match=r"DSCNN needs .* at least 1 channel\. Received"):
+        DSCNN((32, 32, 0), 12)
+
+
 @pytest.mark.parametrize("shape", [(49,), (49, 3), (3, 10, 1), (49, 10, 1, 1)])
 def test_what_is_no_audio_features_is_refused(shape):
     with pytest.raises(ValueError, match=r"at least 4x4\. Received: input_shape="):

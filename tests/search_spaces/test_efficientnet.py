@@ -4,7 +4,7 @@ import pytest
 from search_spaces import costs
 from search_spaces.counting import count_macs
 from search_spaces.efficientnet import EfficientNet, published
-from search_spaces.testing import SpaceContract
+from search_spaces.testing import SpaceContract, unread
 
 
 class TestEfficientNetContract(SpaceContract):
@@ -124,3 +124,10 @@ def test_every_value_of_depth_makes_other_networks():
     space = EfficientNet((64, 64, 1), 3)
     depths = next(hp.values for hp in space.hyperparameters().space if hp.name == "depth")
     assert len({space.identity({"depth": depth}) for depth in depths}) == len(depths)
+
+
+def test_no_kernel_meets_padding_only_however_small_features_become():
+    space = EfficientNet((64, 64, 3), 3)
+    for values in ({}, {"resolution": 0.5}, {"resolution": 0.5, "stage5/kernel": 3}):
+        assert not unread(space.network(values))
+    assert space.network({"resolution": 0.5}).layers[-4].shape[:2] == (1, 1)

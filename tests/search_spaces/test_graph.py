@@ -268,3 +268,13 @@ def test_random_members_differ():
     space = GraphNetwork((33, 20, 3), 10)
     digests = {member.network.digest for member in members.draws(space, 200)}
     assert len(digests) > 190
+
+
+@pytest.mark.parametrize(
+    "values", [{"node1/operation": "foo"}, {"node2/source": 5}, {"node2/edge0": "multiply"}]
+)
+def test_decisions_that_are_not_offered_are_refused(values):
+    space = GraphNetwork((16, 16, 3), 10)
+    for translate in (space.network, space.graph_of):
+        with pytest.raises(ValueError, match=r"Received: .* for `node\d/"):
+            translate(values)

@@ -24,7 +24,7 @@ CONV3, CONV1, POOL = OPERATIONS
 
 
 class TestNASBench101CellsContract(SpaceContract):
-    smallest = (4, 4, 1)
+    smallest = (8, 8, 1)
 
     def make(self, input_shape=(8, 8, 1)):
         return NASBench101Cells(input_shape, 3, channels=8, modules=1)
@@ -291,3 +291,10 @@ def test_a_skeleton_of_nothing_is_refused(arguments):
         ValueError, match=r"at least 5 channels and 1 module.*Received: channels="
     ):
         NASBench101Cells((8, 8, 1), 3, **arguments)
+
+
+def test_decisions_left_out_have_their_defaults():
+    assert to_cell({}) == pruned(cell("01 12 03 23", CONV3, CONV3))
+    assert to_cell({"cell/vertex1": POOL}) != to_cell({})
+    with pytest.raises(ValueError, match="Received: 'conv' for `cell/vertex1`"):
+        to_cell({"cell/vertex1": "conv"})

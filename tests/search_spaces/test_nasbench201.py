@@ -31,7 +31,7 @@ needs_table = pytest.mark.skipif(
 
 
 class TestNASBench201CellsContract(SpaceContract):
-    smallest = (4, 4, 1)
+    smallest = (8, 8, 1)
     idle_weights = True
     same_costs = ()  # dead operations keep their weights
 
@@ -81,7 +81,7 @@ def test_the_skeleton_is_the_published_one():
     assert costs.trainable_params(network) == expected == 802_426
 
 
-@pytest.mark.parametrize("shape", [(32, 32, 3), (33, 20, 3), (4, 5, 1)])
+@pytest.mark.parametrize("shape", [(32, 32, 3), (33, 20, 3), (8, 9, 1)])
 def test_stages_halve_the_resolution_rounded_up(shape):
     network = NASBench201Cells(shape, 3, cells=1).network(from_string(EXAMPLE))
     sides = [record.shape[:2] for record in network.layers if len(record.shape) == 3]
@@ -311,3 +311,13 @@ def fill(layer, name):
         # What normalises zeros has seen nothing but zeros, and its shift is not learned yet.
         fresh[1:3] = 0 * fresh[1], 0 * fresh[2]
     layer.set_weights(fresh)
+
+
+def test_decisions_left_out_have_their_defaults():
+    chosen = {"cell/edge3": "skip_connect"}
+    complete = {**NASBench201Cells((8, 8, 3), 10).default(), **chosen}
+    assert to_string(chosen) == to_string(complete)
+    assert unique_string(chosen) == unique_string(complete)
+    for translate in (to_string, unique_string, NASBench201Cells((8, 8, 3), 10).network):
+        with pytest.raises(ValueError, match="Received: 'conv_9x9' for `cell/edge0`"):
+            translate({"cell/edge0": "conv_9x9"})

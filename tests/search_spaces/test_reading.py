@@ -28,12 +28,44 @@ def every_operation():
     return freeze(blocks.dense(blocks.global_average_pool(x), 3, "softmax"))
 
 
+def every_operation_of_images():
+    x = blocks.conv(input_node((9, 8, 4)), 6, dilation=(1, 2))
+    x = blocks.depthwise(x, 3, dilation=2)
+    y = blocks.crop(blocks.pad(blocks.subsample(x), ((0, 1), (0, 1))), ((1, 0), (1, 0)))
+    y = blocks.narrow(blocks.resize(y, (9, 8), "nearest"), 3)
+    small = blocks.average_pool(y, (3, 2))
+    x = blocks.concatenate(x, blocks.zero(y), blocks.upsample(small, (3, 2)))
+    return freeze(blocks.layer_norm(blocks.narrow(blocks.resize(x, (4, 4)), 8)))
+
+
+def every_operation_of_sequences():
+    x = blocks.position_embedding(input_node((6, 4)), 8)
+    x = blocks.add(x, blocks.attention(blocks.layer_norm(x), 2))
+    x = blocks.position_embedding(blocks.recurrent(x, 5, "lstm"))
+    x = blocks.recurrent(blocks.sinusoid(x), 4, bidirectional=True)
+    return freeze(blocks.dense(blocks.global_average_pool(x), 3))
+
+
+def tokens():
+    x = blocks.embedding(input_node((6,), "int32"), 11, 4)
+    x = blocks.attention(blocks.position_embedding(x), 2, 6, causal=True)
+    return freeze(blocks.recurrent(x, 3, sequences=False))
+
+
 @pytest.mark.parametrize(
-    "network", [every_operation(), *(describe() for describe in mlperf_tiny.NETWORKS.values())]
+    "network",
+    [
+        every_operation(),
+        every_operation_of_images(),
+        every_operation_of_sequences(),
+        tokens(),
+        *(describe() for describe in mlperf_tiny.NETWORKS.values()),
+    ],
 )
 def test_what_was_realised_is_read(network):
     model = realise(network)
     assert read(model) == network
+    assert read(model).input_dtype == network.input_dtype
     assert costs.params(read(model)) == model.count_params()
 
 
@@ -133,12 +165,52 @@ def several():
     return keras.Model(sources, layers.Add()(sources))
 
 
+def attention_to(other):
+    source = keras.Input((8, 4))
+    attend = layers.MultiHeadAttention(2, 2, name="m")
+    return keras.Model(source, attend(source, other(source)))
+
+
+def bidirectional_with_state():
+    source = keras.Input((8, 4))
+    inner = layers.LSTM(4, return_state=True)
+    return keras.Model(source, layers.Bidirectional(inner, name="d")(source)[0])
+
+
+def test_attention_to_itself_is_read_as_keras_users_write_it():
+    source = keras.Input((8, 4))
+    attend = layers.MultiHeadAttention(2, 3, dropout=0.1)
+    model = keras.Model(source, attend(source, source, use_causal_mask=True))
+    described = freeze(blocks.attention(input_node((8, 4)), 2, 6, causal=True))
+    assert read(model) == described
+    assert costs.params(described) == model.count_params()
+
+
 REFUSED = {
-    r"Conv1D \(layer 'a'\); LSTM \(layer 'b'\)": lambda: sequential(
-        layers.Conv1D(3, 3, name="a"), layers.LSTM(4, name="b"), shape=(8, 4)
+    r"Conv1D \(layer 'a'\); SimpleRNN \(layer 'b'\)": lambda: sequential(
+        layers.Conv1D(3, 3, name="a"), layers.SimpleRNN(4, name="b"), shape=(8, 4)
     ),
-    r"Conv2D \(layer 'c'\) with dilation_rate=\(2, 2\)": lambda: sequential(
-        layers.Conv2D(4, 3, dilation_rate=2, name="c")
+    r"Conv2D \(layer 'c'\) with groups=2": lambda: sequential(
+        layers.Conv2D(4, 3, groups=2, name="c")
+    ),
+    r"GRU \(layer 'g'\) with reset_after=False": lambda: sequential(
+        layers.GRU(4, reset_after=False, name="g"), shape=(8, 4)
+    ),
+    r"Bidirectional \(layer 'd'\) with merge_mode='sum'": lambda: sequential(
+        layers.Bidirectional(layers.LSTM(4), merge_mode="sum", name="d"), shape=(8, 4)
+    ),
+    r"Bidirectional \(layer 'd'\) with return_state=True": lambda: bidirectional_with_state(),
+    r"MultiHeadAttention \(layer 'm'\) of several tensors": lambda: attention_to(
+        lambda x: layers.Dense(4)(x)
+    ),
+    r"EinsumDense \(layer 'e'\) with equation='abc,cd->abd'": lambda: sequential(
+        layers.EinsumDense("abc,cd->abd", (8, 5), name="e"), shape=(8, 4)
+    ),
+    r"Rescaling \(layer 'o'\) with offset=": lambda: sequential(
+        layers.Rescaling(1.0, [[1.0, 2.0]] * 8, name="o"), shape=(8, 2)
+    ),
+    r"Cropping2D \(layer 'x'\) with settings that do not go together": lambda: sequential(
+        layers.Cropping2D(1, "channels_first", name="x")
     ),
     r"ReLU \(layer 'r'\) with max_value=5": lambda: sequential(layers.ReLU(5, name="r")),
     r"Own \(layer 'own'\)": lambda: sequential(Own(4, name="own")),

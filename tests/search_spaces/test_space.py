@@ -5,7 +5,7 @@ import pytest
 
 from search_spaces import blocks
 from search_spaces.decisions import Decisions
-from search_spaces.space import SearchSpace, choose, size
+from search_spaces.space import SearchSpace, check_images, check_series, choose, size
 from search_spaces.task import Classification
 
 
@@ -91,6 +91,53 @@ def test_decisions_that_lead_to_the_same_network_are_recognised(space):
     assert space.identity(one) != space.identity({**one, "stage1/k": 1})
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"stage0/block": "cnv"},
+            r"Received: 'cnv' for `stage0/block`\. Did you mean 'conv'\?",
+        ),
+        ({"stage0/k": 5}, r"Received: 5 for `stage0/k`\. It offers 1, 3\."),
+        (
+            {"stage0/blcok": "skip"},
+            r"Small has no decision of this name\. Received: `stage0/blcok`\. Did you mean "
+            "'stage0/block'",
+        ),
+        ({"weight_bits": 4}, "Received: `weight_bits`"),
+    ],
+)
+@pytest.mark.parametrize("ask", ["network", "costs", "identity"])
+def test_decisions_that_the_space_does_not_have_are_refused(space, ask, values, message):
+    for _ in range(2):
+        with pytest.raises(ValueError, match=message):
+            getattr(space, ask)(values)
+
+
+def test_decisions_of_a_trial_may_be_among_others(space):
+    values = {"stage0/block": "skip", "tuner/epochs": 3, "learning_rate": 1e-3}
+    network = space.network(values, strict=False)
+    assert network == space.network({"stage0/block": "skip"})
+    assert space.identity(values, strict=False) == network.digest
+    with pytest.raises(ValueError, match="Received: `tuner/epochs`"):
+        space.identity(values)
+
+
+def test_inactive_decisions_may_be_given(space):
+    values = {"stage0/block": "skip"}
+    assert space.identity({**values, "stage0/k": None}) == space.identity(values)
+
+
+def test_the_width_of_weights_may_be_given_where_it_is_a_decision(space):
+    with pytest.raises(ValueError, match="has no decision"):
+        space.network({"weight_bits": 4})
+    both = space.with_weight_bits(8, 4)
+    assert both.costs({"weight_bits": 4})["flash"] < both.costs({})["flash"]
+    with pytest.raises(ValueError, match="Received: 2 for `weight_bits`"):
+        both.network({"weight_bits": 2})
+    assert both.network({"stage0/block": "skip", "stage0/k": 3, "weight_bits": 4})
+
+
 def test_costs_follow_from_plain_values(space):
     without = {"stage0/block": "skip", "stage1/block": "skip"}
     assert space.costs(without)["params"] == 1 * 3 + 3
@@ -134,6 +181,22 @@ def test_any_keras_tuner_can_search_it(space, tmp_path):
 def test_a_space_needs_classes_or_a_task_but_not_both(given):
     with pytest.raises(ValueError, match="either `num_classes` or `task`"):
         Small((8, 8, 1), **given)
+
+
+def test_an_input_of_unknown_size_is_refused():
+    with pytest.raises(ValueError, match=r"Small must know .*Received: .*\(None, 8, 3\)"):
+        Small((None, 8, 3), 3)
+    for check, shape in [(check_images, (None, None, 3)), (check_series, (None, 3))]:
+        with pytest.raises(ValueError, match=r"Space must know the size of every axis\. Rec"):
+            check("Space", shape, 4)
+
+
+def test_an_input_without_a_channel_is_refused():
+    with pytest.raises(ValueError, match=r"Small needs .* at least 1 channel\. Received"):
+        Small((8, 8, 0), 3)
+    for check, shape in [(check_images, (8, 8, 0)), (check_series, (8, 0))]:
+        with pytest.raises(ValueError, match=r"Space needs .* at least 1 channel\. Received"):
+            check("Space", shape, 4)
 
 
 def test_a_single_class_is_no_classification():

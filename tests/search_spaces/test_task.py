@@ -2,9 +2,14 @@ import keras
 import numpy as np
 import pytest
 
-from search_spaces.blocks import conv
+from search_spaces.blocks import conv, reshape
+from search_spaces.detection import Detection
+from search_spaces.mlp import MLP
+from search_spaces.mobile import MobileNet
 from search_spaces.network import freeze, input_node
+from search_spaces.segmentation import Segmentation
 from search_spaces.task import Classification, NextToken, Regression, check_feature_map
+from search_spaces.tcn import TemporalConvNet
 
 
 @pytest.mark.parametrize("shape", [(8, 6, 3), (9, 4), (5,)])
@@ -68,3 +73,29 @@ def test_what_is_not_in_rows_and_columns_is_refused():
     check_feature_map("Segmentation", conv(input_node((4, 4, 1)), 2))
     with pytest.raises(ValueError, match=r"Received: features of shape \(9, 4\)"):
         check_feature_map("Segmentation", input_node((9, 4)))
+
+
+@pytest.mark.parametrize("task", [Segmentation(3), Detection(3)])
+def test_features_of_a_series_are_no_image(task):
+    series = reshape(input_node((13, 4)), (13, 1, 4))
+    with pytest.raises(ValueError, match=r"\(13, 1, 4\), of an input of shape \(13, 4\)"):
+        task.head(series)
+
+
+@pytest.mark.parametrize(
+    ("space", "shape"),
+    [
+        (MobileNet, (16, 16, 3)),  # no sequence goes in
+        (TemporalConvNet, (13, 4)),  # none comes out
+        (MLP, (16,)),
+    ],
+)
+def test_the_next_token_is_asked_for_at_each_position(space, shape):
+    with pytest.raises(ValueError, match=r"each position of a sequence\. Received: features"):
+        space(shape, task=NextToken(50)).network({})
+
+
+def test_a_shortened_sequence_has_lost_positions():
+    x = reshape(input_node((12, 8)), (6, 16))
+    with pytest.raises(ValueError, match=r"shape \(6, 16\), of an input of shape \(12, 8\)"):
+        NextToken(50).head(x)

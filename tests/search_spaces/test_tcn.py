@@ -6,7 +6,7 @@ from search_spaces import costs
 from search_spaces.members import draws
 from search_spaces.realise import realise
 from search_spaces.tcn import TemporalConvNet, tc_resnet8, tcn_sequential_mnist
-from search_spaces.testing import SpaceContract
+from search_spaces.testing import SpaceContract, unread
 
 
 class TestTheContract(SpaceContract):
@@ -116,27 +116,51 @@ def outputs(model, x):
     return np.asarray(features(x))[:, :, 0]
 
 
-def test_a_causal_network_does_not_know_the_future():
+@pytest.mark.parametrize("change", [20, 21, 22, 23])
+def test_a_causal_network_does_not_know_the_future(change):
     space = TemporalConvNet((30, 2), 3)
     values = {"stem/stride": 1, "stage0/downsampling": "max_pool", "stage0/depth": 1}
     values |= {"stage1/downsampling": "stride", "stage1/depth": 2, "dropout": 0.0}
     values |= {"stage0/block": "inverted", "stage1/block": "residual"}
     x = np.random.default_rng(0).normal(size=(1, 30, 2)).astype("float32")
     y = x.copy()
-    y[:, 20:] += 1
+    y[:, change:] += 1
     for causal in (True, False):
         model = realise(space.network({**values, "causal": causal}), seed=0)
         moved = np.abs(outputs(model, x) - outputs(model, y)).max(axis=(0, 2)) > 1e-5
-        assert moved.shape == (8,)  # each output stands for four steps
-        assert moved[5:].any()
-        assert moved[:5].any() == (not causal)
+        assert moved.shape == (8,)  # each output stands for every fourth step
+        known = -(-change // 4)
+        assert moved[known:].any()
+        assert moved[:known].any() == (not causal)
         keras.backend.clear_session()
+
+
+@pytest.mark.parametrize("length", [4, 6, 25])
+def test_no_kernel_of_a_causal_network_meets_padding_only(length):
+    space = TemporalConvNet((length, 2), 3, kernels=(3, 9))
+    for member in draws(space, 100, seed=length):
+        network = space.network({**member.values, "causal": True})
+        assert not unread(network), member.values
 
 
 def test_squeeze_and_excite_is_for_networks_that_may_know_the_whole_series():
     space = TemporalConvNet((25, 2), 3)
     assert settings(space.network({"squeeze": True}), "multiply")
     assert not settings(space.network({"squeeze": True, "causal": True}), "multiply")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"kernels": ()}, r"`kernels` is a whole number .*Received: kernels=\(\)"),
+        ({"kernels": (3, 0)}, r"`kernels` is a whole number from 1 up"),
+        ({"filters": ()}, r"`filters` is a whole number .*Received: filters=\(\)"),
+        ({"num_stages": 0}, r"at least 1 stage\. Received: num_stages=0"),
+    ],
+)
+def test_what_leaves_nothing_to_choose_from_is_refused(options, said):
+    with pytest.raises(ValueError, match=said):
+        TemporalConvNet((25, 12), 9, **options)
 
 
 @pytest.mark.parametrize("shape", [(3, 12), (25,), (25, 12, 1)])

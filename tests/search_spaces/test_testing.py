@@ -103,6 +103,12 @@ class Dead(Good):
         return super().block(hp, x, i)
 
 
+class Reaching(Good):
+    def block(self, hp, x, i):
+        y = super().block(hp, x, i)
+        return blocks.depthwise(y, 9) if min(x.shape[:2]) < 5 else y  # only the smallest
+
+
 class Free(Good):
     def costs(self, values):
         return {**super().costs(values), "macs": 0}
@@ -164,6 +170,7 @@ FAULTS = {
     "docstring_lists ": Renamed,
     "describing_is_quick": Slow,
     "leads_to_the_output": Dead,
+    "kernel_meets_the_image": Reaching,
     "member_has_costs": Free,
     "inactive_decisions": Leaking,
     "makes_a_difference": Pointless,
@@ -260,6 +267,34 @@ def test_tokens_are_drawn_from_the_vocabulary():
     inputs = random_inputs(network, 4, np.random.default_rng(0))
     assert inputs.shape == (4, 50)
     assert set(inputs.ravel()) == set(range(7))
+
+
+@pytest.mark.parametrize("block", [blocks.conv, blocks.depthwise])
+@pytest.mark.parametrize(
+    ("length", "settings", "found"),
+    [
+        (2, {"kernel": (3, 1)}, False),
+        (2, {"kernel": (5, 1)}, True),
+        (2, {"kernel": (3, 1), "stride": 2}, True),
+        (3, {"kernel": (5, 1), "stride": 2}, False),
+        (4, {"kernel": (3, 1), "dilation": (3, 1)}, False),
+        (4, {"kernel": (5, 1), "dilation": (2, 1)}, True),
+        (2, {"kernel": (2, 1), "padding": "valid"}, False),
+    ],
+)
+def test_kernels_that_meet_padding_only_are_found(block, length, settings, found):
+    settings = {"filters": 2, **settings} if block is blocks.conv else settings
+    network = freeze(block(input_node((length, 4, 1)), **settings))
+    assert [record.op for record in testing.unread(network)] == (
+        [network.layers[1].op] if found else []
+    )
+
+
+@pytest.mark.parametrize(("stride", "found"), [(1, 0), (2, 1)])
+def test_padding_by_a_layer_of_its_own_is_padding_all_the_same(stride, found):
+    x = blocks.pad(input_node((4, 1, 1)), ((3, 0), (0, 0)))
+    network = freeze(blocks.conv(x, 2, (4, 1), stride, padding="valid"))
+    assert len(testing.unread(network)) == found
 
 
 def test_weights_without_a_gradient_are_found():

@@ -89,6 +89,13 @@ def test_patches_follow_the_input(shape, patches):
     assert Transformer(shape, 2).patches == patches
 
 
+def test_patches_of_a_series_can_have_any_length():
+    space = Transformer((24, 2), 3, patches=(3, 6))
+    for side, length in [(3, 8), (6, 4)]:
+        layers = space.network({"patch": side}).layers
+        assert {record.shape[0] for record in layers if record.op == "attention"} == {length}
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 1), (9, 31, 2), (8, 300, 1), (96, 96, 3)])
 @pytest.mark.parametrize("stages", [1, 2, 3])
 def test_attention_always_has_positions_to_choose_from(shape, stages):
@@ -157,6 +164,10 @@ def test_every_head_has_the_same_channels():
         ((12, 2), {"num_stages": 2}, "only images have several. Received"),
         ((8, 8, 1), {"num_stages": 0}, "at least one stage"),
         ((8, 8, 1), {"patches": (2, 4)}, r"At least 3 patches .*Received: patches=\(2, 4\)"),
+        ((8, 8, 1), {"patches": ()}, r"one or more .*Received: patches=\(\)"),
+        ((32, 32, 1), {"patches": (6,)}, r"of images powers of 2\. Received: patches=\(6,\)"),
+        ((32, 32, 1), {"patches": (2, 2)}, r"different whole numbers.* Received"),
+        ((12, 2), {"patches": (0,)}, r"whole numbers.*Received: patches=\(0,\)"),
         ((12,), {"vocabulary": 9, "rescaling": (2.0, 0.0)}, "Tokens cannot be rescaled"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 from tflite_export.conversion import float_file
 from tflite_export.inspection import operators_in
-from tflite_export.ranges import central, least_error, measure, narrowed
+from tflite_export.ranges import central, comparable, least_error, measure, narrowed
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +80,23 @@ def test_narrowed_ranges_lie_within_the_measured_ones(dense):
         for name, (low, high) in closer.items():
             assert min(ranges[name][0], 0) <= low <= high <= ranges[name][1]
         assert closer != ranges
+
+
+def test_terms_and_sums_in_a_chain_are_comparable_each_with_the_next():
+    x = keras.Input((4,))
+    y = x
+    for _ in range(3):
+        y = y + keras.layers.Dense(4)(x)
+    content = float_file(keras.Model(x, y))
+    sums = [o for o in operators_in(content) if o.op == "ADD"]
+    assert len(sums) == 3
+    ranges = {name: (0.0, 1e-9) for o in operators_in(content) for name in o.outputs}
+    first = next(name for name in sums[0].inputs if name in ranges)
+    found = comparable(content, ranges | {first: (-1e5, 1e5)})
+    for o in sums:
+        (total,) = (found[name][1] - found[name][0] for name in o.outputs)
+        terms = [found[name][1] - found[name][0] for name in o.inputs if name in found]
+        assert total >= max(terms) / 128 * (1 - 1e-9)
+        assert min(terms) >= total / 512 * (1 - 1e-9)
+    assert found[first] == (-1e5, 1e5)
+    assert comparable(content, found) == found

@@ -8,7 +8,7 @@ from tflite_export.compaction import packed, unpacked
 from tflite_export.conversion import float_file
 from tflite_export.inspection import floating_operators, operators_in
 from tflite_export.ranges import measure
-from tflite_export.rewriting import masks, named, settled, widened
+from tflite_export.rewriting import named, settled, widened
 
 
 def test_a_file_with_names_is_left_as_it_is(model):
@@ -55,44 +55,6 @@ def test_what_is_not_asked_for_is_left(model):
     assert widened(content, [])[0] is content
 
 
-def masked():
-    x = keras.Input((6, 8))
-    attend = keras.layers.MultiHeadAttention(2, 4, seed=0)
-    return keras.Model(x, attend(x, x, use_causal_mask=True))
-
-
-def test_masked_scores_are_just_below_the_others_and_count_for_nothing():
-    content = float_file(masked(), integer=True)
-    x = np.random.default_rng(0).normal(size=(16, 6, 8)).astype(np.float32)
-    ranges = measure(content, x)
-    (mask,) = (o.name for o in operators_in(content) if o.op == "SELECT_V2")
-    assert ranges[mask][0] < -1e30
-    other, changed = masks(content, ranges)
-    assert list(changed) == [mask]
-    assert measure(other, x)[mask] == pytest.approx(changed[mask], rel=0.05)
-    scores = changed[mask][1] - changed[mask][0]
-    assert 10 < scores < 30
-    np.testing.assert_allclose(
-        tflite_export.run(other, x), tflite_export.run(content, x), atol=1e-3
-    )
-
-
-def test_each_mask_lies_below_its_own_scores():
-    # The converter shares the constant of all masks.
-    x = keras.Input((6, 8))
-    wide, narrow = (keras.layers.MultiHeadAttention(1, 8, seed=0) for _ in range(2))
-    y = wide(30 * x, 30 * x, use_causal_mask=True)
-    model = keras.Model(x, narrow(y / 30, y / 30, use_causal_mask=True))
-    content = float_file(model, integer=True)
-    samples = np.random.default_rng(0).normal(size=(16, 6, 8)).astype(np.float32)
-    other, changed = masks(content, measure(content, samples))
-    low = sorted(low for low, _ in changed.values())
-    assert low[0] < 2 * low[1]
-    found = measure(other, samples)
-    for name, range_ in changed.items():
-        assert found[name] == pytest.approx(range_, rel=0.05)
-
-
 @pytest.mark.parametrize("padding", ["same", "valid"])
 def test_dilated_convolutions_of_one_input_stay_convolutions(padding):
     x = keras.Input((9, 8, 2))
@@ -110,11 +72,6 @@ def test_dilated_convolutions_of_one_input_stay_convolutions(padding):
     np.testing.assert_allclose(
         tflite_export.run(content, samples), np.asarray(model(samples)), atol=1e-5
     )
-
-
-def test_a_file_without_masks_is_left_as_it_is(model, x):
-    content = float_file(model)
-    assert masks(content, measure(content, x)) == (content, {})
 
 
 def test_what_nothing_reads_of_a_split_gets_the_type_of_the_rest():
@@ -138,3 +95,66 @@ def test_what_nothing_reads_of_a_split_gets_the_type_of_the_rest():
     mended = settled(floating)
     assert floating_operators(mended) == []
     np.testing.assert_array_equal(tflite_export.run(mended, x), tflite_export.run(content, x))
+
+
+class Chosen(keras.layers.Layer):
+    """Looks tokens up, those below a number moved first."""
+
+    def __init__(self, below, by, **kwargs):
+        super().__init__(**kwargs)
+        self.below, self.by = below, by
+        self.table = keras.layers.Embedding(20, 8, embeddings_initializer="normal")
+
+    def moved(self, x):
+        return keras.ops.where(x < self.below, x + self.by, x)
+
+    def call(self, x):
+        return self.table(self.moved(x))
+
+
+class Read(Chosen):
+    """Does what an embedding does, and something else with it."""
+
+    def call(self, x):
+        tokens = self.moved(x)
+        return self.table(tokens) + keras.ops.cast(tokens, "float32")[..., None] / 20
+
+
+class Constant(Chosen):
+    """Looks up what does not depend on the input."""
+
+    def call(self, x):
+        return self.table(x) + self.table(keras.ops.convert_to_tensor([-1, 2, -3, 4]))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Chosen(3, 7),  # not what is negative
+        Chosen(0, 7),  # not from the end
+        Read(0, 20),
+        Constant(0, 0),
+    ],
+)
+def test_selections_of_the_model_are_not_taken_for_those_of_embeddings(layer):
+    model = keras.Sequential([keras.Input((4,), dtype="int32"), layer])
+    low = -layer.by if layer.below == 0 else 0
+    x = np.random.default_rng(0).integers(low, 20 - layer.by, (64, 4)).astype(np.int32)
+    content = float_file(model, integer=True)
+    expected = np.asarray(model(x))
+    np.testing.assert_allclose(tflite_export.run(content, x), expected, atol=1e-6)
+
+
+def test_tokens_that_the_model_moves_are_moved_in_integers_too():
+    model = keras.Sequential([keras.Input((4,), dtype="int32"), Chosen(3, 7)])
+    x = np.random.default_rng(0).integers(0, 13, (64, 4)).astype(np.int32)
+    expected = np.asarray(model(x))
+    error = np.abs(expected - tflite_export.run(tflite_export.convert(model, "int8", x), x))
+    assert error.max() < 0.02 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float32"])
+def test_embeddings_look_tokens_of_any_type_up_at_once(dtype):
+    model = keras.Sequential([keras.Input((4,), dtype=dtype), keras.layers.Embedding(20, 8)])
+    found = tflite_export.operators(float_file(model, integer=True))
+    assert found == ({"CAST": 1} if dtype == "float32" else {}) | {"GATHER": 1}
