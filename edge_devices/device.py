@@ -262,9 +262,15 @@ class Device:
                     found[f"{operator.op} of {', '.join(sorted(others))} on the NPU"] = None
                 if operator.weights and operator.weight_dtype == "int4":
                     found[f"{operator.op} with 4-bit weights on the NPU"] = None
-                if not self.npu.startswith("ethos-u85") and _jumps(operator):
+                newest = self.npu.startswith("ethos-u85")
+                if not newest and _jumps(operator):
                     stride = max(operator.stride)
                     found[f"{operator.op} with a stride of {stride} on the NPU"] = None
+                if operator.op == "GATHER" and operator.weight_dtype == "int32":
+                    found["GATHER of rows of an activation on the NPU"] = None
+                if operator.op in _RESIZES and not _enlarges(program, operator, newest):
+                    before, after = _sides(program, operator)
+                    found[f"{operator.op} from {before} to {after} on the NPU"] = None
             elif self.threads is None and self.core is not None:
                 if "float16" in (*read, *written):
                     found[f"{operator.op} of float16"] = None
@@ -345,6 +351,30 @@ def _jumps(operator: Operator) -> bool:
     """Whether a convolution's stride is one that Ethos-U55 and U65 leave to the processor."""
     strided = operator.op in ("CONV_2D", "DEPTHWISE_CONV_2D")
     return strided and max(operator.stride) > 3 and max(operator.window) > max(operator.stride)
+
+
+_RESIZES = ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
+
+
+def _sides(program: Program, operator: Operator) -> tuple[str, str]:
+    ends = (operator.inputs[0], operator.outputs[0])
+    before, after = ("x".join(map(str, program.tensors[i].shape[1:3])) for i in ends)
+    return before, after
+
+
+def _enlarges(program: Program, operator: Operator, newest: bool) -> bool:
+    """Whether images are enlarged as an NPU can; an Ethos-U85 (`newest`) can more."""
+    smooth = operator.op == "RESIZE_BILINEAR"
+    before = program.tensors[operator.inputs[0]].shape[1:3]
+    after = program.tensors[operator.outputs[0]].shape[1:3]
+    if before in ((1, 1), after) or (newest and not smooth):
+        return True
+    factors = [b / a for a, b in zip(before, after, strict=True)]
+    if newest:
+        return all(factor >= 1 and math.log2(factor).is_integer() for factor in factors)
+    flat = not smooth and 1 in after and 1.0 in factors  # a line of pixels
+    allowed = (2.0,) if smooth else (2.0, 4.0, 8.0)
+    return max(factors) in allowed and (flat or factors[0] == factors[1])
 
 
 _AMOUNTS = {"flash": "flash", "ram": "ram", "chip_flash": "flash", "chip_ram": "ram"}

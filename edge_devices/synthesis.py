@@ -272,9 +272,8 @@ def _ranges(program: Program, rng: np.random.Generator) -> list[tuple[float, flo
                 program.tensors[i[0]] for i in (operator.inputs, operator.outputs)
             )
             top *= before.elements / after.elements
-        low = -rng.uniform(0.5, 1.0) * top
-        if kind.from_zero or operator.activation or rooted.intersection(operator.outputs):
-            low = 0.0
+        positive = kind.from_zero or operator.activation or rooted & {*operator.outputs}
+        low = 0.0 if positive else -rng.uniform(0.5, 1.0) * top
         for index in map(root, operator.outputs):
             if kind.range is not None:
                 prescribed.setdefault(index, kind.range)

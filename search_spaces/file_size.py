@@ -44,15 +44,15 @@ _KINDS = {
 }
 
 FITTED = {
-    "file": 712.2,
-    "code": 35.7,
-    "weighted": 112.3,
-    "pool": 80.6,
-    "moving": 85.2,
-    "prescribed": 60.4,
-    "plain": 81.3,
-    "output": 71.4,
-    "other": 96.1,
+    "file": 708.3,
+    "code": 36.1,
+    "weighted": 113.2,
+    "pool": 69.9,
+    "moving": 98.9,
+    "prescribed": 92.4,
+    "plain": 63.2,
+    "output": 22.0,
+    "other": 95.0,
 }
 """Bytes of what the format leaves open, fitted by `benchmarks/device_costs.py`."""
 

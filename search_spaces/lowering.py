@@ -42,12 +42,12 @@ _RESIZE = {"nearest": "RESIZE_NEAREST_NEIGHBOR", "bilinear": "RESIZE_BILINEAR"}
 def lower(network: Network) -> Program:
     """The operators that the int8 file of a network has, in the order of the file.
 
-    Activations that are no operator (selu, softplus, mish) are taken for one all the same. An
-    activation behind a flattened image is left as described; the converter spares an operator.
+    Activations that are no operator (selu, softplus, mish) are taken for one all the same.
 
-    One thing depends on more than the description. A concatenation needs inputs of one scale:
-    there is a QUANTIZE for each that may have another, and a file has fewer where ranges
-    happen to be equal.
+    What depends on more than the description is what training makes of ranges. A concatenation
+    needs inputs of one scale: there is a QUANTIZE for each that may have another, and a file
+    has fewer where ranges happen to be equal. So has the state of a GRU at each step biases
+    for its own scale.
 
     Args:
         network: The description. Its Keras model is taken to be `realise(network)`, by whose

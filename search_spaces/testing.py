@@ -151,8 +151,9 @@ def _all_read(network: Network, record: Layer, axis: int) -> bool:
 
 
 # --- the contract ---------------------------------------------------------------------------
-_EXTREMES = [
-    pytest.param(which, marks=pytest.mark.slow) for which in ("first values", "last values")
+_MORE = [
+    pytest.param(which, marks=pytest.mark.slow)
+    for which in ("random", "first values", "last values")
 ]
 
 
@@ -341,7 +342,7 @@ class SpaceContract:
 
     # --- Keras models ---
 
-    @pytest.mark.parametrize("which", ["default", "random", *_EXTREMES])
+    @pytest.mark.parametrize("which", ["default", *_MORE])
     def test_the_realised_model_is_what_was_described(self, which: str) -> None:
         made = self.make()
         for values, network, _ in self._chosen(made, which):

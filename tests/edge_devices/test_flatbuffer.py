@@ -6,7 +6,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edge_devices import synthesis
 from edge_devices.flatbuffer import read
-from edge_devices.program import Operator, Program, Tensor
+from edge_devices.program import Constant, Operator, Program, Tensor
 
 
 def branching():
@@ -30,7 +30,15 @@ def branching():
         Operator("MEAN", (4,), (5,), (2,), weight_dtype="int32"),
         Operator("FULLY_CONNECTED", (5,), (6,), (5, 8), bias=True),
     )
-    return Program(tuple(map(Tensor, shapes)), operators, (0,), (6,), 7)
+    constants = (
+        Constant("int32", (2,)),
+        *(Constant("int32", (size,), size) for size in (5, 8, 8)),
+        *(
+            Constant("int8", w, s)
+            for w, s in (((1, 3, 3, 8), 8), ((5, 8), 5), ((8, 4, 3, 3), 8))
+        ),
+    )
+    return Program(tuple(map(Tensor, shapes)), operators, (0,), (6,), constants)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +73,24 @@ def test_types_are_read(dtype):
     tensors = (Tensor((1, 6), dtype), Tensor((1, 5), dtype))
     weights = "float32" if dtype == "float32" else "int8"
     dense = Operator("FULLY_CONNECTED", (0,), (1,), (5, 6), bias=True, weight_dtype=weights)
-    assert read(synthesis.file(Program(tensors, (dense,), (0,), (1,)))) == Program(
-        tensors, (dense,), (0,), (1,), 2
+    scales = 0 if dtype == "float32" else 5
+    constants = (
+        Constant("float32" if dtype == "float32" else "int64", (5,), scales),
+        Constant(weights, (5, 6), scales),
+    )
+    program = Program(tensors, (dense,), (0,), (1,), constants)
+    assert read(synthesis.file(program)) == program
+
+
+def test_gaps_and_biases_of_zero_are_read():
+    tensors = (Tensor((1, 9, 9, 4)), Tensor((1, 5, 7, 8)))
+    settings = {"window": (3, 3), "dilation": (2, 1), "padding": "VALID"}
+    conv = Operator("CONV_2D", (0,), (1,), (8, 3, 3, 4), **settings)
+    program = read(synthesis.file(Program(tensors, (conv,), (0,), (1,))))
+    assert program.operators[0].dilation == (2, 1)
+    assert program.constants == (
+        Constant("int32", (8,), 8, zero=True),  # which a kernel wants
+        Constant("int8", (8, 3, 3, 4), 8),
     )
 
 

@@ -196,6 +196,19 @@ class TestWork:
         assert counted["operators"] == 13
         assert "other" not in counted
 
+    def test_products_in_attention_cost_what_dense_layers_do(self):
+        shapes = (1, 2, 10, 3), (1, 2, 3, 8), (1, 2, 10, 8)
+        operator = Operator("BATCH_MATMUL", (0, 1), (2,))
+        program = Program(tuple(map(Tensor, shapes)), (operator,), (0, 1), (2,))
+        assert work(program) == {"operators": 1, "dense": 480, "outputs": 160}
+
+    def test_tokens_that_are_looked_up_are_copied(self):
+        tensors = (Tensor((1, 6), "int32"), Tensor((1, 6, 4)))
+        operator = Operator("GATHER", (0,), (1,), (1000, 4))
+        program = Program(tensors, (operator,), (0,), (1,))
+        assert work(program) == {"operators": 1, "copy": 24}
+        assert CycleModel("cortex-m4", 80e6).milliseconds(program) < 0.1
+
     def test_a_mean_is_paid_by_its_inputs_and_a_reshape_as_an_operator_only(self):
         assert work(program("mean/32x32x16")) == {"operators": 1, "reduce": 16384}
         assert work(program("ds-cnn/reshape")) == {"operators": 1}

@@ -4,8 +4,10 @@ import io
 import pytest
 
 import edge_devices
+from edge_devices import synthesis
 from edge_devices.latency import BOARDS, CORES, CycleModel
 from edge_devices.profiles import PROFILES
+from edge_devices.program import Operator, Program, Tensor
 from edge_devices.published import points
 
 NAMES = [profile.name for profile in PROFILES]
@@ -76,3 +78,87 @@ def test_operators_of_an_npu_are_those_its_compiler_reports(tmp_path, monkeypatc
         table = report.split(title)[1].split("\n### ")[0].split("\n## ")[0]
         reported = {row.split("|")[1].strip() for row in table.splitlines() if row[:2] == "| "}
         assert set(edge_devices.find(name).operators) == reported - {"Operator", "---"}
+
+
+def chain(op, before, after, *, dtype="int8", **settings):
+    """A program of one operator and, for compilers want more than that, a RELU."""
+    tensors = (Tensor(before, dtype), Tensor(after), Tensor(after))
+    operators = (Operator(op, (0,), (1,), **settings), Operator("RELU", (1,), (2,)))
+    return Program(tensors, operators, (0,), (2,))
+
+
+def product():
+    shapes = (1, 2, 8, 4), (1, 2, 4, 8), (1, 2, 8, 8)
+    return Program(
+        tuple(map(Tensor, (*shapes, shapes[2]))),
+        (Operator("BATCH_MATMUL", (0, 1), (2,)), Operator("RELU", (2,), (3,))),
+        (0, 1),
+        (3,),
+    )
+
+
+INDICES = {"weight_dtype": "int32"}
+RESIZES = {
+    f"{op} {before} {after}": chain(
+        f"RESIZE_{op}", (1, *before, 8), (1, *after, 8), weights=(2,), **INDICES
+    )
+    for op in ("BILINEAR", "NEAREST_NEIGHBOR")
+    for before, after in (
+        *(((8, 8), (16, 16)), ((8, 8), (32, 32)), ((8, 8), (24, 24)), ((9, 9), (13, 11))),
+        *(((8, 8), (16, 32)), ((1, 1), (7, 5)), ((3, 1), (6, 1)), ((16, 16), (8, 8))),
+    )
+}
+PROGRAMS = {
+    "attention": product(),
+    "a mask": chain("SELECT_V2", (1, 8, 8), (1, 8, 8), weights=(1, 8, 8), weight_dtype="bool"),
+    "tokens": chain("GATHER", (1, 8), (1, 8, 4), weights=(20, 4), dtype="int32"),
+    "an axis that is turned": chain("GATHER", (1, 8, 4), (1, 8, 4), weights=(8,), **INDICES),
+    "gaps": chain(
+        "DEPTHWISE_CONV_2D",
+        *((1, 9, 9, 8), (1, 9, 9, 8)),
+        weights=(1, 3, 3, 8),
+        window=(3, 3),
+        dilation=(2, 2),
+        bias=True,
+    ),
+    "space to batch": chain(
+        "SPACE_TO_BATCH_ND", (1, 8, 8, 4), (4, 4, 4, 4), weights=(2,), **INDICES
+    ),
+    **RESIZES,
+}
+# Devices that must not be given them; all others may.
+REFUSED = {
+    "a mask": {"ethos-u55-128", "ethos-u55-256"},
+    "tokens": {"ethos-u55-128", "ethos-u55-256"},
+    "an axis that is turned": {"ethos-u55-128", "ethos-u55-256", "ethos-u85-256"},
+    "space to batch": {"ethos-u55-128", "ethos-u55-256", "ethos-u85-256"},
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS.keys() - RESIZES.keys())
+def test_operators_of_sequences_are_refused_where_there_is_no_kernel(name):
+    refusing = {p.name for p in PROFILES if p.unsupported(PROGRAMS[name])}
+    assert refusing == REFUSED.get(name, set())
+
+
+@pytest.mark.parametrize("npu", ["ethos-u55-128", "ethos-u85-256"])
+def test_an_npu_is_given_what_its_compiler_takes(npu):
+    pytest.importorskip("ethosu", reason="needs ethos-u-vela (extra npu)")
+    from edge_devices.npu import npu as compiled
+
+    for name, program in PROGRAMS.items():
+        if name == "space to batch":
+            continue  # nothing that we write has it
+        content = synthesis.file(program)
+        left = compiled(content, npu, cpu_operators=True).cpu_operators
+        assert bool(left) == bool(edge_devices.find(npu).unsupported(program)), (name, left)
+
+
+def test_microcontrollers_are_given_what_their_interpreter_runs():
+    pytest.importorskip("tflite_micro", reason="needs the extra micro")
+    from edge_devices import tflm
+
+    for name, program in PROGRAMS.items():
+        if name != "space to batch":
+            assert not edge_devices.find("cortex-m4").unsupported(program), name
+            assert tflm.refusal(synthesis.file(program)) is None, name

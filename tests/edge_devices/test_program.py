@@ -1,6 +1,6 @@
 import pytest
 
-from edge_devices.program import Operator, Program, Tensor
+from edge_devices.program import Constant, Operator, Program, Tensor
 
 
 def of(operator, *shapes):
@@ -22,6 +22,18 @@ def of(operator, *shapes):
 def test_macs_are_those_of_the_textbook(op, weights, written, macs):
     program = of(Operator(op, (0,), (1,), weights), (10, 4, 8), written)
     assert program.macs(program.operators[0]) == macs
+
+
+def test_products_of_activations_are_counted_as_well():
+    # Two heads, ten queries of width 3 against eight keys.
+    program = of(Operator("BATCH_MATMUL", (0, 1), (2,)), (2, 10, 3), (2, 3, 8), (2, 10, 8))
+    assert program.macs(program.operators[0]) == 2 * 10 * 3 * 8
+
+
+def test_the_values_of_a_constant_take_what_their_type_says():
+    assert Constant("int8", (16, 3, 3, 8), 16).bytes == 16 * 3 * 3 * 8
+    assert Constant("int32", (16,), 16).bytes == 64
+    assert Constant("int4", (5, 3), 1).bytes == 8
 
 
 @pytest.mark.parametrize(
