@@ -329,6 +329,7 @@ class SpaceContract:
         # In a few members any decision may be idle.
         assert max(idle.values(), default=0) < _FEW, idle
 
+    @pytest.mark.slow
     def test_equal_networks_have_equal_costs(self) -> None:
         seen: dict[str, tuple[Values, dict[str, float]]] = {}
         for values, network, _ in self._around(self.make()):
@@ -357,6 +358,7 @@ class SpaceContract:
             assert np.isfinite(answers).all(), values
             keras.backend.clear_session()
 
+    @pytest.mark.slow
     def test_any_tuner_of_keras_tuner_can_search_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

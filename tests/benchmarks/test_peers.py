@@ -18,8 +18,15 @@ RANDOM = "keras_tuner.oracles:RandomSearchOracle"
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the peers, at import and in use
 
 
+HEAVY = {"smac", "skopt", "keras-tuner-bo"}  # each takes long to propose
+
+
 @pytest.mark.parametrize(
-    "spec", [*PEERS, "ours", "ours?costs=0", "keras-tuner-random", "keras-tuner-bo"]
+    "spec",
+    [
+        pytest.param(spec, marks=pytest.mark.slow) if spec in HEAVY else spec
+        for spec in (*PEERS, "ours", "ours?costs=0", "keras-tuner-random", "keras-tuner-bo")
+    ],
 )
 def test_every_searcher_proposes_members_of_the_space(tiny, spec):
     for module in NEEDS.get(spec, []):
