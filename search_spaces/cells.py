@@ -63,7 +63,7 @@ def remembered(block: Callable[P, Node]) -> Callable[P, Node]:
     def records(shape: Shape, *given: Any, **named: Any) -> tuple[Layer, ...]:
         start: Any = input_node(shape)
         cast(Callable[..., Node], block)(start, *given, **named)
-        return tuple(start._layers[1:])
+        return tuple(start.described()[1:])
 
     @functools.wraps(block)
     def repeat(*given: P.args, **named: P.kwargs) -> Node:

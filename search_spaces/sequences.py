@@ -10,7 +10,7 @@ from search_spaces.network import Node
 from search_spaces.space import check_series
 from search_spaces.task import NextToken, Task
 
-__all__ = ["along_time", "check_sequences", "vocabulary_of"]
+__all__ = ["along_time", "check_sequences", "over_steps", "vocabulary_of"]
 
 
 def vocabulary_of(
@@ -108,12 +108,42 @@ def along_time(
         `(length over stride, channels)`.
     """
     length, channels = x.shape
-    padding = "same"
     x = reshape(x, (length, 1, channels))
-    if causal and kernel > 1:
-        x, padding = pad(x, ((kernel - 1, 0), (0, 0))), "valid"
-    # An image one pixel wide has no second column: the step across it makes no difference,
-    # and Keras wants depthwise convolutions to have one step both ways.
-    x = operation(x, kernel=(kernel, 1), stride=stride, padding=padding, **settings)
+    x = over_steps(operation, x, kernel, stride, causal=causal, **settings)
     length, _, channels = x.shape
     return reshape(x, (length, channels))
+
+
+def over_steps(
+    operation: Callable[..., Node],
+    x: Node,
+    kernel: int,
+    stride: int = 1,
+    dilation: int = 1,
+    causal: bool = False,
+    **settings: Any,
+) -> Node:
+    """Run `conv` or `depthwise` over a sequence that is an image one pixel wide already.
+
+    Args:
+        operation: `blocks.conv` or `blocks.depthwise`.
+        x: `(length, 1, channels)`.
+        kernel: Length of the kernel, steps.
+        stride: Step.
+        dilation: Distance of the steps that the kernel reads.
+        causal: Whether steps see only themselves and those before: zeros are padded in front.
+        **settings: Other arguments of `operation`.
+    """
+    padding = "same"
+    if causal and kernel > 1:
+        x, padding = pad(x, ((dilation * (kernel - 1), 0), (0, 0))), "valid"
+    # There is no second column: the step across makes no difference, and Keras wants
+    # depthwise convolutions to have one step both ways.
+    return operation(
+        x,
+        kernel=(kernel, 1),
+        stride=stride,
+        dilation=(dilation, 1),
+        padding=padding,
+        **settings,
+    )

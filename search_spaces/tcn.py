@@ -23,6 +23,7 @@ from search_spaces.blocks import (
 )
 from search_spaces.cells import counts
 from search_spaces.network import Node
+from search_spaces.sequences import over_steps
 from search_spaces.space import SearchSpace, check_series, choose
 from search_spaces.task import Classification, Task
 
@@ -315,19 +316,8 @@ def _along_time(
         dilation = 1
     else:
         dilation = min(dilation, max(1, (length - 1) // (kernel - 1)))
-    padding = "same"
-    if causal and kernel > 1:
-        x, padding = pad(x, ((dilation * (kernel - 1), 0), (0, 0))), "valid"
-    return operation(
-        x,
-        kernel=(kernel, 1),
-        # A series is one pixel wide: the step across it makes no difference, and kernels of
-        # depthwise convolutions want both alike.
-        stride=stride,
-        dilation=(dilation, 1),
-        padding=padding,
-        **({"activation": "relu"} | settings),
-    )
+    settings = {"activation": "relu"} | settings
+    return over_steps(operation, x, kernel, stride, dilation, causal, **settings)
 
 
 def tc_resnet8(num_classes: int = 12) -> tuple[TemporalConvNet, dict[str, Any]]:
