@@ -15,7 +15,7 @@ demo: $(INSTALLED)
 	$(BIN)/kerasnas search --dataset digits --limit flash=32KB --max-time 6m --output demo --overwrite
 	$(BIN)/python benchmarks/recompute_digits.py demo/model.tflite
 
-## The tests, under 10 minutes on 2 cores.
+## The tests, about 10 minutes on 2 cores.
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow"
 
