@@ -32,8 +32,14 @@
 | `decisions.py`    | decisions already made, read as a space reads them            |
 | `members.py`      | members of a space: some at random, or all                    |
 | `task.py`         | `Task`: head, loss, metrics                                   |
+| `targets.py`      | targets: what a task cannot take, groups to split them by     |
+| `metrics.py`      | scores of answers, in NumPy                                   |
+| `roc.py`          | scores of rankings                                            |
+| `diagnosis.py`    | areas and sensitivities with confidence intervals             |
 | `segmentation.py` | the task of a class for each pixel                            |
 | `detection.py`    | the task of objects in images                                 |
+| `boxes.py`        | boxes to the grid that a detector learns, and back            |
+| `box_metrics.py`  | mean average precision                                        |
 | `auto.py`         | the family for an input and a task                            |
 | `table.py`        | columns as numbers, by Keras' preprocessing                   |
 | `realise.py`      | from a description to a Keras model of stock layers           |
@@ -68,6 +74,7 @@ _HOME = {
     "GraphNetwork": "graph",
     "MLP": "mlp",
     "MobileNet": "mobile",
+    "MultiLabel": "task",
     "NASBench101Cells": "nasbench101",
     "NASBench201Cells": "nasbench201",
     "NASNetCells": "nasnet",
@@ -83,8 +90,9 @@ _HOME = {
     "Transformer": "transformer",
     "UNet": "unet",
     "choose": "space",
-    "decode": "detection",
-    "encode_boxes": "detection",
+    "decode": "boxes",
+    "decode_batch": "boxes",
+    "encode_boxes": "boxes",
     "program": "costs",
     "read": "reading",
     "realise": "realise",
@@ -101,6 +109,7 @@ __all__ = [
     "EfficientNet",
     "GraphNetwork",
     "MobileNet",
+    "MultiLabel",
     "NASBench101Cells",
     "NASBench201Cells",
     "NASNetCells",
@@ -117,6 +126,7 @@ __all__ = [
     "UNet",
     "choose",
     "decode",
+    "decode_batch",
     "encode_boxes",
     "program",
     "read",

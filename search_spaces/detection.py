@@ -1,10 +1,11 @@
-"""Objects in images as points: the task of detection, and boxes to targets and back."""
+"""Objects in images as points: the task of detection and its loss."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -12,18 +13,26 @@ from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
 from search_spaces import blocks
+from search_spaces import targets as _targets
+from search_spaces.box_metrics import COCO_IOUS, average_precisions, matched
+from search_spaces.boxes import (
+    BOX_CHANNELS,
+    STRIDES,
+    decode,
+    decode_batch,
+    encode,
+    encode_boxes,
+)
 from search_spaces.network import Node
 from search_spaces.pyramid import grid_shape
 from search_spaces.task import Task, check_feature_map
 
 __all__ = ["CenterLoss", "Detection", "decode", "encode_boxes"]
 
-Array = NDArray[np.float32]
-
-_BOX = 4  # numbers a box: size and offset, down and right
 _PRIOR = math.log(0.1 / 0.9)  # an untrained network sees an object in every tenth cell
-_LEAST_IOU = 0.7  # of a box that is moved off its centre and still counts as near
-_STRIDES = (1, 2, 4, 8, 16, 32, 64)
+_FOUND = 0.3  # score from which on a box counts as found
+_LISTED = 0.01  # and as ranked
+_ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,17 +48,25 @@ class Detection(Task):
 
     These are one output, so that a file has one. Logarithms, where the paper has pixels, keep
     all its channels in one range of a few units, which is what the single scale of an int8
-    tensor needs. `encode_boxes` makes the targets, `decode` boxes from what a network
+    tensor needs. `boxes.encode` makes such grids, `boxes.decode` boxes from what a network
     returns.
 
     The loss is `CenterLoss`, which Keras does not have. Where this library is not installed,
     load a saved model with `keras.models.load_model(path, compile=False)`, or save it without
     its loss: `keras.Model(model.inputs, model.outputs).save(path)`.
 
+    Targets are `(n, most, 5)`: top, left, bottom and right of each object as fractions of the
+    image, and its class; rows of class -1 are padding. The scores are `map50` and `map`, the
+    mean average precision at an overlap of 0.5 and as COCO has it, of at most 100 boxes an
+    image; and `recall50`, the share of the objects that a box of score 0.3 or more finds. No
+    loss is among them.
+
     Args:
         num_classes: Number of classes, at least 1; there is no class for the background.
         size_weight: Weight of the error of sizes in the loss.
         offset_weight: Weight of the error of offsets in the loss.
+        image_shape: Height and width of the images in pixels; more numbers are ignored.
+            Needed to encode targets and to score answers, not to describe a network.
 
     Raises:
         ValueError: If there is no class.
@@ -59,9 +76,18 @@ class Detection(Task):
         the three answers share their last layers, and sizes are logarithms.
     """
 
+    measure: ClassVar[str] = "map50"
+    directions: ClassVar[Mapping[str, str]] = {
+        "loss": "min",
+        "map50": "max",
+        "map": "max",
+        "recall50": "max",
+    }
+
     num_classes: int
     size_weight: float = 0.5
     offset_weight: float = 1.0
+    image_shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
@@ -76,12 +102,72 @@ class Detection(Task):
 
     def head(self, x: Node) -> Node:
         check_feature_map("Detection", x)
-        x = blocks.conv(x, self.num_classes + _BOX, 1, activation="linear", norm=False)
+        x = blocks.conv(x, self.num_classes + BOX_CHANNELS, 1, activation="linear", norm=False)
         # Objects are rare. The converter puts the shift into the bias of the convolution.
-        return blocks.rescale(x, 1.0, (_PRIOR,) * self.num_classes + (0.0,) * _BOX)
+        return blocks.rescale(x, 1.0, (_PRIOR,) * self.num_classes + (0.0,) * BOX_CHANNELS)
 
     def compile_arguments(self) -> dict[str, Any]:
         return {"loss": CenterLoss(self.size_weight, self.offset_weight), "metrics": []}
+
+    def scores(self, targets: ArrayLike, outputs: ArrayLike) -> dict[str, float]:
+        wanted = np.asarray(targets, np.float64)
+        found, ranks, classes = decode_batch(outputs, self._size(), threshold=_LISTED)
+        precisions = average_precisions(
+            wanted, found, ranks, classes, num_classes=self.num_classes, ious=COCO_IOUS
+        )
+        present = ~np.isnan(precisions[:, 0])
+        if not present.any():
+            nothing = float((classes < 0).all())  # as is right where there is no object
+            return {"map50": nothing, "map": nothing}
+        sure = np.where(ranks >= _FOUND, classes, -1)
+        right = matched(wanted, found, sure)[..., 0]
+        return {
+            "map50": float(precisions[present, 0].mean()),
+            "map": float(precisions[present].mean()),
+            "recall50": float(right.sum() / (wanted[..., 4] >= 0).sum()),
+        }
+
+    def strata(self, targets: ArrayLike) -> NDArray[np.int64]:
+        """The most frequent class of each image, plus 1; 0 of images without an object."""
+        classes = np.asarray(targets)[..., 4]
+        return _targets.merged(_targets.most_frequent(classes, self.num_classes, least=0))
+
+    def encoded(self, targets: ArrayLike) -> NDArray[Any]:
+        """The grids of cells of 4 pixels: see `boxes.encode`."""
+        return encode(targets, num_classes=self.num_classes, image_shape=self._size())
+
+    def check(self, targets: ArrayLike, input_shape: Any) -> None:
+        objects = np.asarray(targets)
+        _targets.check_shape(self, objects, (None, 5))
+        _targets.check_finite(objects)
+        there = objects[..., 4] != -1
+        _targets.check_whole(objects[there][:, 4], self.num_classes, "Classes of boxes")
+        boxes = objects[..., :4]
+        outside = (boxes < -_ROUNDING).any(-1) | (boxes > 1 + _ROUNDING).any(-1)
+        for wrong, what, advice in (
+            (outside, "lie within the image", "Divide pixels by height and width, and clip"),
+            (
+                (boxes[..., 2:] <= boxes[..., :2]).any(-1),
+                "have an area",
+                "Leave empty boxes out, and check the order",
+            ),
+        ):
+            image, place = (index[:1] for index in np.nonzero(wrong & there))
+            if len(image):
+                raise ValueError(
+                    f"Boxes must {what}: (top, left, bottom, right) as fractions of it. "
+                    f"Received: {boxes[image, place][0].tolist()} in example {image[0]}. "
+                    f"{advice}."
+                )
+
+    def _size(self) -> tuple[int, ...]:
+        if self.image_shape is None:
+            raise ValueError(
+                "Boxes are turned into cells by the size of the images. Received: "
+                "image_shape=None. Write `dataclasses.replace(task, image_shape=(height, "
+                "width))`."
+            )
+        return self.image_shape
 
 
 @keras.saving.register_keras_serializable("search_spaces")
@@ -125,7 +211,7 @@ class CenterLoss(keras.losses.Loss):
         factor = _coarseness(y_true.shape, y_pred.shape)
         if factor > 1:
             y_true = _coarser(y_true, factor)
-        classes = y_pred.shape[-1] - _BOX
+        classes = y_pred.shape[-1] - BOX_CHANNELS
         heat, logits = y_true[..., :classes], y_pred[..., :classes]
         is_centre = ops.cast(heat >= 1, y_pred.dtype)
         p = ops.sigmoid(logits)
@@ -146,190 +232,11 @@ class CenterLoss(keras.losses.Loss):
         }
 
 
-def encode_boxes(
-    boxes: ArrayLike,
-    classes: ArrayLike,
-    *,
-    num_classes: int,
-    image_shape: tuple[int, ...],
-    stride: int = 4,
-) -> Array:
-    """Make the target that a network for `Detection` learns from the boxes in an image.
-
-    Each object puts a 1 for its class into the cell of its centre, with a Gaussian around it:
-    the larger the box, the wider, as a centre that is a little off still gives nearly the
-    same box. Size and offset go into the same cell; of two objects there it is the smaller
-    one's.
-
-    Args:
-        boxes: `(objects, 4)`: top, left, bottom and right as fractions of the image's height
-            and width, the order of TensorFlow Datasets. May be empty.
-        classes: `(objects,)` whole numbers from 0.
-        num_classes: Number of classes.
-        image_shape: Height and width of the image in pixels; more numbers are ignored.
-        stride: Side of a cell in pixels. With 4, the finest grid of `Detector`, the target
-            serves all its members.
-
-    Returns:
-        `(rows, columns, num_classes + 4)`: see `Detection` for the channels.
-
-    Raises:
-        ValueError: If boxes are no boxes, lie outside the image, have no area, or do not go
-            with the classes.
-    """
-    boxes, classes = _checked(boxes, classes, num_classes)
-    rows, columns = grid_shape(image_shape, stride)
-    target = np.zeros((rows, columns, num_classes + _BOX), np.float32)
-    down, right = np.arange(rows)[:, None], np.arange(columns)
-    scale = np.array([image_shape[0], image_shape[1]]) / stride
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 * scale
-    sizes = (boxes[:, 2:] - boxes[:, :2]) * scale
-    for index in np.argsort(-sizes.prod(axis=1), kind="stable"):
-        cell = np.minimum(centres[index].astype(int), (rows - 1, columns - 1))
-        deviation = (2 * _radius(*sizes[index]) + 1) / 6
-        squares = (down - cell[0]) ** 2 + (right - cell[1]) ** 2
-        heat = target[:, :, classes[index]]
-        np.maximum(heat, np.exp(-squares / (2 * deviation**2)), out=heat)
-        target[cell[0], cell[1], num_classes:] = [
-            *np.log2(sizes[index]),
-            *centres[index] - cell,
-        ]
-    return target
-
-
-def decode(
-    prediction: ArrayLike,
-    image_shape: tuple[int, ...],
-    *,
-    threshold: float = 0.3,
-    max_boxes: int = 100,
-    iou: float = 0.5,
-) -> tuple[Array, Array, NDArray[np.int64]]:
-    """Read the boxes from what a network for `Detection` returns for one image.
-
-    Cells whose score is the highest among their eight neighbours', class by class, are
-    centres. Of boxes of one class that overlap, the one with the highest score stays.
-
-    Args:
-        prediction: `(rows, columns, num_classes + 4)`, as the network returns it.
-        image_shape: Height and width of the image in pixels; more numbers are ignored.
-        threshold: Lowest score of a box, from 0 to 1.
-        max_boxes: Number of boxes at most, those with the highest scores.
-        iou: Intersection over union from which on two boxes of a class are one.
-
-    Returns:
-        Boxes `(n, 4)`: top, left, bottom and right as fractions of the image, within it;
-        scores `(n,)`, highest first; classes `(n,)`.
-
-    Raises:
-        ValueError: If the grid is none of this image.
-    """
-    prediction = np.asarray(prediction, np.float32)
-    if prediction.ndim != 3 or prediction.shape[-1] <= _BOX:
-        raise ValueError(
-            "A prediction has rows, columns and 5 or more channels. Received: shape "
-            f"{prediction.shape}. Decode one image at a time."
-        )
-    rows, columns, channels = prediction.shape
-    stride = _stride(image_shape, (rows, columns))
-    heat = prediction[..., : channels - _BOX]
-    peaks = np.argwhere(heat >= _neighbourhood(heat))
-    logits = heat[tuple(peaks.T)]
-    scores = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
-    best = np.argsort(-scores, kind="stable")
-    best = best[scores[best] >= threshold]
-    cells, scores, classes = peaks[best, :2], scores[best], peaks[best, 2]
-    values = prediction[cells[:, 0], cells[:, 1], channels - _BOX :]
-    scale = stride / np.array([image_shape[0], image_shape[1]])
-    centres = (cells + np.clip(values[:, 2:], 0, 1)) * scale
-    halves = np.exp2(np.clip(values[:, :2], -16, 16)) / 2 * scale
-    boxes = np.clip(np.concatenate([centres - halves, centres + halves], axis=1), 0, 1)
-    kept = _suppressed(boxes, classes, iou)[:max_boxes]
-    return boxes[kept].astype(np.float32), scores[kept], classes[kept]
-
-
-def _checked(
-    boxes: ArrayLike, classes: ArrayLike, num_classes: int
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    boxes = (
-        np.asarray(boxes, np.float64).reshape(-1, 4) if np.size(boxes) else np.zeros((0, 4))
-    )
-    classes = np.asarray(classes).reshape(-1).astype(np.int64)
-    if len(boxes) != len(classes):
-        raise ValueError(
-            f"Each box has a class. Received: {len(boxes)} boxes and {len(classes)} classes. "
-            "Pass as many of both."
-        )
-    if len(classes) and not (0 <= classes.min() and classes.max() < num_classes):
-        raise ValueError(
-            f"Classes must be whole numbers from 0 to {num_classes - 1}. Received: "
-            f"{sorted(set(classes.tolist()))}. Check `num_classes`, or count from 0."
-        )
-    outside = len(boxes) and (boxes.min() < -1e-6 or boxes.max() > 1 + 1e-6)
-    if outside or not (boxes[:, 2:] > boxes[:, :2]).all():
-        raise ValueError(
-            "Boxes are (top, left, bottom, right) as fractions of the image, with an area. "
-            f"Received: {boxes.tolist()}. Divide pixels by height and width, clip, and leave "
-            "out empty boxes."
-        )
-    return np.clip(boxes, 0, 1), classes
-
-
-def _radius(height: float, width: float) -> float:
-    """Cells that a box can be moved by, down and right, and still overlap enough.
-
-    The two boxes share `(height - r) * (width - r)`, from which on the intersection over
-    union is a quadratic equation in `r`.
-    """
-    half = (height + width) / 2
-    missing = height * width * (1 - _LEAST_IOU) / (1 + _LEAST_IOU)
-    return half - math.sqrt(half**2 - missing)
-
-
-def _neighbourhood(heat: Array) -> Array:
-    """The highest value in the 3x3 cells around each."""
-    padded = np.pad(heat, ((1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
-    rows, columns, _ = heat.shape
-    shifted = [
-        padded[down : down + rows, right : right + columns]
-        for down in range(3)
-        for right in range(3)
-    ]
-    highest: Array = np.max(shifted, axis=0)
-    return highest
-
-
-def _suppressed(boxes: NDArray[Any], classes: NDArray[Any], iou: float) -> list[int]:
-    """Positions of the boxes that stay, of boxes with the best first."""
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    kept: list[int] = []
-    for index, box in enumerate(boxes):
-        rivals = [i for i in kept if classes[i] == classes[index]]
-        sides = np.minimum(boxes[rivals, 2:], box[2:]) - np.maximum(boxes[rivals, :2], box[:2])
-        common = np.prod(np.maximum(sides, 0), axis=1)
-        union = areas[rivals] + areas[index] - common
-        if not (common > iou * union).any():
-            kept.append(index)
-    return kept
-
-
-def _stride(image_shape: tuple[int, ...], grid: tuple[int, int]) -> int:
-    """Pixels a cell, from the number of cells."""
-    for stride in _STRIDES:
-        if grid_shape(image_shape, stride) == grid:
-            return stride
-    raise ValueError(
-        "The grid must cover the image with square cells of a power of two pixels. Received: "
-        f"{grid[0]}x{grid[1]} cells for an image of {image_shape[0]}x{image_shape[1]} pixels. "
-        "Pass the size of the image that the network was given."
-    )
-
-
 def _coarseness(true: tuple[Any, ...], predicted: tuple[Any, ...]) -> int:
     """Cells of the target in a row of a predicted cell."""
     if None in true[1:3] or None in predicted[1:3]:
         return 1
-    for factor in _STRIDES:
+    for factor in STRIDES:
         if grid_shape(true[1:3], factor) == tuple(predicted[1:3]):
             return factor
     raise ValueError(
@@ -348,11 +255,11 @@ def _coarser(target: Any, factor: int) -> Any:
     target = ops.reshape(target, (-1, down, factor, right, factor, channels))
     target = ops.transpose(target, (0, 1, 3, 2, 4, 5))
     target = ops.reshape(target, (-1, down, right, factor * factor, channels))
-    heat = target[..., : channels - _BOX]
+    heat = target[..., : channels - BOX_CHANNELS]
     # Of several centres in a coarse cell, the box of one counts.
     best = ops.argmax(ops.max(heat, axis=-1), axis=-1)
     picked = ops.expand_dims(ops.one_hot(best, factor * factor, dtype=target.dtype), -1)
-    box = ops.sum(target[..., channels - _BOX :] * picked, axis=3)
+    box = ops.sum(target[..., channels - BOX_CHANNELS :] * picked, axis=3)
     within = ops.cast(ops.stack([best // factor, best % factor], axis=-1), target.dtype)
     size = box[..., :2] - math.log2(factor)
     offset = (box[..., 2:] + within) / factor

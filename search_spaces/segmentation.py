@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from search_spaces import blocks
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from search_spaces import blocks, metrics
+from search_spaces import targets as _targets
 from search_spaces.network import Node
 from search_spaces.task import Task, check_feature_map
 
@@ -21,9 +26,13 @@ class Segmentation(Task):
 
     The head is a 1x1 convolution to logits, brought to the size of the input by bilinear
     interpolation where the features are coarser. So any space whose body ends in a feature
-    map serves; `UNet` keeps what is fine. Labels are whole numbers `(height, width)`.
+    map serves; `UNet` keeps what is fine.
 
     Loss and metric are Keras' own: a saved model loads anywhere.
+
+    Targets are masks `(n, height, width)` of whole numbers; class 0 is the background, which
+    matters only for how a data set is split. The scores are `loss`; `accuracy`, the share of
+    pixels that are right; and `mean_iou`, the mean over classes of intersection over union.
 
     Args:
         num_classes: Number of classes, background included, at least 2; the model returns
@@ -34,6 +43,13 @@ class Segmentation(Task):
     Raises:
         ValueError: If there are fewer than 2 classes.
     """
+
+    measure: ClassVar[str] = "mean_iou"
+    directions: ClassVar[Mapping[str, str]] = {
+        "loss": "min",
+        "accuracy": "max",
+        "mean_iou": "max",
+    }
 
     num_classes: int
     ignore_class: int | None = None
@@ -74,3 +90,36 @@ class Segmentation(Task):
                 )
             ],
         }
+
+    def scores(self, targets: ArrayLike, outputs: ArrayLike) -> dict[str, float]:
+        masks, logits = np.asarray(targets), np.asarray(outputs)
+        answers = logits.argmax(axis=-1)
+        overlap = metrics.mean_iou(masks, answers, self.num_classes, self.ignore_class)
+        if self.ignore_class is not None:
+            counted = masks != self.ignore_class
+            if not counted.any():
+                return {"mean_iou": overlap}
+            masks, answers, logits = masks[counted], answers[counted], logits[counted]
+        return {
+            "loss": metrics.cross_entropy(masks, logits),
+            "accuracy": metrics.accuracy(masks, answers),
+            "mean_iou": overlap,
+        }
+
+    def strata(self, targets: ArrayLike) -> NDArray[np.int64]:
+        """The most frequent class of each mask but the background, plus 1; 0 of none."""
+        masks = np.asarray(targets)
+        if self.ignore_class is not None:
+            masks = np.where(masks == self.ignore_class, -1, masks)
+        return _targets.merged(_targets.most_frequent(masks, self.num_classes, least=1))
+
+    def check(self, targets: ArrayLike, input_shape: Any) -> None:
+        masks = np.asarray(targets)
+        height, width = input_shape[:2]
+        if masks.ndim != 3 or masks.shape[1:] != (height, width):
+            raise ValueError(
+                "Masks must have the size of their images, a class a pixel. Received: masks "
+                f"of shape {masks.shape[1:]} for images of {height}x{width}. Resize the masks "
+                "to the nearest pixel, and leave their channel axis out."
+            )
+        _targets.check_whole(masks, self.num_classes, "Classes of pixels", self.ignore_class)
