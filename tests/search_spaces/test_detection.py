@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from search_spaces.detection import CenterLoss, Detection, decode, encode_boxes
+from search_spaces.boxes import decode, encode_boxes
+from search_spaces.detection import CenterLoss, Detection
 from search_spaces.detector import Detector
 from search_spaces.mobile import MOBILENET_V3_SMALL, MobileNet
 from search_spaces.testing import step
@@ -45,100 +46,6 @@ def losses_by_hand(target, prediction, classes, size_weight, offset_weight):
                 errors = np.abs(y[classes:] - x[classes:])
                 total += size_weight * errors[:2].sum() + offset_weight * errors[2:].sum()
     return total / max(objects, 1)
-
-
-@pytest.mark.parametrize("stride", [4, 8])
-def test_boxes_come_back_from_their_target(stride):
-    rng = np.random.default_rng(0)
-    # One a quarter, so that no two share a cell.
-    boxes = random_boxes(rng, 4) / 2 + [[0, 0, 0, 0], [0, 0.5] * 2, [0.5, 0] * 2, [0.5] * 4]
-    classes = np.array([2, 0, 1, 2])
-    target = encode_boxes(boxes, classes, num_classes=3, image_shape=IMAGE, stride=stride)
-    assert target.shape == (64 // stride, 96 // stride, 3 + 4)
-    found, scores, labels = decode(as_prediction(target, 3), IMAGE, threshold=0.9)
-    order = np.lexsort(found.T)
-    expected = np.lexsort(boxes.T)
-    np.testing.assert_allclose(found[order], boxes[expected], atol=1e-6)
-    np.testing.assert_array_equal(labels[order], classes[expected])
-    assert (scores > 0.99).all()
-
-
-def test_odd_images_have_cells_that_are_cut_off():
-    boxes = [[0.9, 0.9, 1.0, 1.0]]
-    target = encode_boxes(boxes, [0], num_classes=1, image_shape=(33, 21, 1))
-    assert target.shape == (9, 6, 5)
-    found, _, _ = decode(as_prediction(target, 1), (33, 21, 1))
-    np.testing.assert_allclose(found, boxes, atol=1e-6)
-
-
-def test_an_image_without_objects_has_an_empty_target():
-    target = encode_boxes([], [], num_classes=2, image_shape=IMAGE)
-    assert target.shape == (16, 24, 6)
-    assert not target.any()
-    assert [len(part) for part in decode(target - 9, IMAGE)] == [0, 0, 0]
-
-
-def test_heat_falls_off_with_the_size_of_the_box():
-    def heat(side):
-        box = [0.5 - side / 2, 0.5 - side / 2, 0.5 + side / 2, 0.5 + side / 2]
-        target = encode_boxes([box], [0], num_classes=1, image_shape=(128, 128))
-        assert target[16, 16, 0] == 1
-        return target[16, 18, 0]
-
-    assert 0 <= heat(0.05) < heat(0.2) < heat(0.8) < 1
-
-
-def test_moved_by_the_radius_a_box_still_overlaps_by_seven_tenths():
-    # Three deviations of the Gaussian are the radius and half a cell.
-    side = 0.5
-    box = [[0.25, 0.25, 0.75, 0.75]]
-    target = encode_boxes(box, [0], num_classes=1, image_shape=(256, 256))
-    deviation = 1 / math.sqrt(-2 * math.log(target[32, 33, 0]))
-    radius = (6 * deviation - 1) / 2 / 64
-    common = (side - radius) ** 2
-    assert common / (2 * side**2 - common) == pytest.approx(0.7, abs=1e-3)
-
-
-def test_of_two_objects_in_a_cell_the_box_is_the_smaller_ones():
-    boxes = [[0.1, 0.1, 0.2, 0.2], [0.0, 0.0, 0.3, 0.3]]
-    target = encode_boxes(boxes, [0, 1], num_classes=2, image_shape=(64, 64))
-    cell = target[2, 2]
-    assert cell[:2].tolist() == [1, 1]
-    np.testing.assert_allclose(cell[2:4], math.log2(0.1 * 64 / 4), rtol=1e-5)
-
-
-def test_of_boxes_that_overlap_the_best_of_each_class_stays():
-    boxes = [[0.2, 0.2, 0.6, 0.6], [0.25, 0.3, 0.65, 0.7], [0.25, 0.3, 0.65, 0.7]]
-    target = encode_boxes(boxes, [0, 0, 1], num_classes=2, image_shape=(64, 64))
-    prediction = as_prediction(target, 2)
-    rival = np.argwhere(target[..., 0] == 1)[-1]
-    prediction[rival[0], rival[1], 0] -= 2
-    _, scores, classes = decode(prediction, (64, 64), iou=0.4)
-    assert sorted(classes.tolist()) == [0, 1]
-    assert len(decode(prediction, (64, 64), iou=0.9)[0]) == 3
-    assert len(decode(prediction, (64, 64), iou=0.9, max_boxes=2)[0]) == 2
-    assert (np.diff(scores) <= 0).all()
-
-
-@pytest.mark.parametrize(
-    ("boxes", "classes", "said"),
-    [
-        ([[0, 0, 1, 1]], [0, 1], "1 boxes and 2 classes"),
-        ([[0, 0, 1, 1]], [2], r"from 0 to 1\. Received: \[2\]"),
-        ([[0, 0, 64, 64]], [0], "Divide pixels by height and width"),
-        ([[0.5, 0.5, 0.5, 0.9]], [0], "leave out empty boxes"),
-    ],
-)
-def test_what_is_no_box_is_refused(boxes, classes, said):
-    with pytest.raises(ValueError, match=said):
-        encode_boxes(boxes, classes, num_classes=2, image_shape=IMAGE)
-
-
-def test_a_prediction_of_another_image_is_refused():
-    with pytest.raises(ValueError, match=r"Received: 16x24 cells for an image of 96x64"):
-        decode(np.zeros((16, 24, 5)), (96, 64))
-    with pytest.raises(ValueError, match=r"Decode one image at a time"):
-        decode(np.zeros((2, 16, 24, 5)), IMAGE)
 
 
 def test_the_loss_is_that_of_the_definition():
