@@ -236,15 +236,18 @@ def _varied(
     move_seed: tf.Tensor,
 ) -> tf.Tensor:
     x = tf.convert_to_tensor(x)
-    lacks_channels = x.shape.rank == _AXES[layout]  # the batch is one axis
-    x = x[..., tf.newaxis] if lacks_channels else x
+    given = x.shape.rank - 1
+    if given != _AXES[layout]:  # channels, where there is but one, may be left out
+        x = x[..., tf.newaxis] if given < _AXES[layout] else x[..., 0]
     x = x if layout == "tokens" else tf.cast(x, tf.float32)
     if layout == "images" and (values["geometry"] or values["mirror"]):
         x = moves.move_images(x, _move(tf.shape(x)[0], values, task, move_seed))
     for number, (setting, step) in enumerate(_STEPS[layout].items(), 1):
         if values[setting]:
             x = step(x, values[setting], _fold(seed, number))
-    return x[..., 0] if lacks_channels else x
+    if given != _AXES[layout]:
+        x = x[..., 0] if given < _AXES[layout] else x[..., tf.newaxis]
+    return x
 
 
 def _moved_targets(

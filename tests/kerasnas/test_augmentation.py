@@ -67,10 +67,6 @@ class TestImages:
     def test_quantities_of_images_are_not_mirrored(self):
         assert "mirror" not in names((32, 32, 3), "images", Regression(1))
 
-    def test_images_may_come_without_channels(self):
-        vary = augmentation((9, 8), settings=everything((9, 8), "images"))
-        assert vary(of_noise(4, 9, 8), LABELS, (0, 0))[0].shape == (4, 9, 8)
-
 
 class TestTargets:
     def test_masks_move_with_their_images(self):
@@ -240,6 +236,17 @@ class TestSettings:
         )
         np.testing.assert_array_equal(one, same)
         assert not np.array_equal(one, other)
+
+    @pytest.mark.parametrize(
+        ("layout", "shape"),
+        [("images", (9, 8)), ("audio", (9, 8)), ("series", (9,)), ("waveform", (64, 1))],
+    )
+    def test_a_single_channel_may_be_left_out(self, layout, shape):
+        x = of_noise(4, *shape)
+        vary = augmentation(shape, layout, None, everything(shape, layout))
+        varied, _ = vary(x, LABELS, (0, 0))
+        assert varied.shape == x.shape
+        assert not np.array_equal(varied, x)
 
     @pytest.mark.parametrize("layout", SHAPES)
     def test_the_range_of_the_batch_is_not_left(self, layout):
