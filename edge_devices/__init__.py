@@ -12,6 +12,7 @@ print(device.costs(program), device.unsupported(program))
 | `profiles.py`       | the devices that come with the package, with sources               |
 | `program.py`        | `Program`, `Operator`, `Tensor`: a network as a runtime executes it |
 | `flatbuffer.py`     | `read`: the program of a `.tflite` file                            |
+| `inputs.py`         | what a network is given: an array, or several by name              |
 | `memory.py`         | the arena that TensorFlow Lite Micro needs                         |
 | `latency.py`        | milliseconds on a microcontroller, from published timings          |
 | `operator_table.py` | `OperatorTable`: the same from operators timed by oneself          |

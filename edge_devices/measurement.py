@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numpy.typing import ArrayLike
-
 from edge_devices import flatbuffer, host, isolation, npu, tflm
 from edge_devices.device import HOST, Device, find
+from edge_devices.inputs import Given
 from edge_devices.memory import Memory, memory
 from edge_devices.program import Operator, Program
 from edge_devices.source import Source, content_of
@@ -208,7 +207,7 @@ def program_costs(program: Program, flash: int) -> dict[str, float]:
 
 
 def measure(
-    source: Source, device: str | Device | None = None, *, x: ArrayLike | None = None
+    source: Source, device: str | Device | None = None, *, x: Given | None = None
 ) -> Measurement:
     """Read, plan, compile and run a file, and report what it takes.
 
@@ -220,8 +219,8 @@ def measure(
     Args:
         source: Path or bytes of a `.tflite` file.
         device: Name of a device, or a `Device`. Without one nothing is said of time.
-        x: Some real inputs `(n, ...)`, on which TensorFlow Lite Micro and LiteRT are
-            compared.
+        x: Some real inputs `(n, ...)`, of several inputs by name, on which TensorFlow Lite
+            Micro and LiteRT are compared.
 
     Returns:
         What was found. What could not be measured is among its `notes`.

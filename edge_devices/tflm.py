@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_devices import isolation
+from edge_devices.inputs import Given, as_inputs, by_name, count, input_names, taken
 from edge_devices.source import Source, content_of
 
 __all__ = [
@@ -181,45 +183,59 @@ class TFLMModel:
     ESP-NN) are written to return the same int8 values.
 
     Args:
-        source: Path or bytes of a file with one input and one output.
+        source: Path or bytes of a file with one output.
+
+    Attributes:
+        inputs: What the file takes, by the names of its signature, in the order of the file.
+        output: What it returns.
 
     Raises:
         ImportError: If `tflite-micro` is not installed.
-        ValueError: If it does not run the file, or there are several inputs or outputs.
+        ValueError: If it does not run the file, or there are several outputs.
         edge_devices.isolation.Crash: If it crashes.
     """
 
     def __init__(self, source: Source) -> None:
         self._content = content_of(source)
-        self.input, self.output = _call("opened", _micro_ports, self._content)
+        ports, self.output = _call("opened", _micro_ports, self._content)
+        self.inputs: dict[str, Port] = dict(
+            zip(input_names(self._content), ports, strict=True)
+        )
 
-    def predict(self, x: ArrayLike) -> NDArray[np.float32]:
+    @property
+    def input(self) -> Port | Mapping[str, Port]:
+        """What the file takes; of several inputs, `inputs`."""
+        return next(iter(self.inputs.values())) if len(self.inputs) == 1 else self.inputs
+
+    def predict(self, x: Given) -> NDArray[np.float32]:
         """Run a batch of examples, one after another.
 
         Args:
-            x: Real (not quantized) inputs, `(n, *input.shape[1:])`.
+            x: Real (not quantized) inputs, `(n, *input.shape[1:])`; of several inputs an
+                array for each, by name.
 
         Returns:
             Real outputs, `(n, *output.shape[1:])`.
 
         Raises:
-            ValueError: If the examples have another shape than the file's input.
+            ValueError: If the examples have another shape than the file's input, or inputs
+                are missing.
             edge_devices.isolation.Crash: If it crashes.
         """
-        examples = _examples(x, self.input)
+        examples = _examples(x, self.inputs)
         raw = self._run(_micro_outputs, examples)
         return np.asarray(self.output.real(raw), np.float32)
 
-    def _run(self, runner: Any, examples: Array) -> Array:
-        outputs = [
-            _call("ran", runner, self._content, examples[start : start + _AT_ONCE])
-            for start in range(0, len(examples), _AT_ONCE)
-        ]
+    def _run(self, runner: Any, examples: Mapping[str, Array]) -> Array:
+        outputs = []
+        for start in range(0, count(examples), _AT_ONCE):
+            some = by_name(taken(examples, slice(start, start + _AT_ONCE)), self.inputs)
+            outputs.append(_call("ran", runner, self._content, list(some.values())))
         empty = np.empty((0, *self.output.shape[1:]), self.output.dtype)
         return np.concatenate([empty, *outputs])
 
 
-def compare_interpreters(source: Source, x: ArrayLike, *, portable: bool = False) -> Agreement:
+def compare_interpreters(source: Source, x: Given, *, portable: bool = False) -> Agreement:
     """Run a file in TensorFlow Lite Micro and in LiteRT, and compare their outputs.
 
     LiteRT runs as on a phone or computer, with its fast kernels (XNNPACK). Those round in
@@ -227,8 +243,8 @@ def compare_interpreters(source: Source, x: ArrayLike, *, portable: bool = False
     Its portable kernels round as TensorFlow Lite Micro's do, to a step.
 
     Args:
-        source: Path or bytes of a `.tflite` file with one input and one output.
-        x: Real inputs, `(n, ...)`.
+        source: Path or bytes of a `.tflite` file with one output.
+        x: Real inputs, `(n, ...)`; of several inputs by name.
         portable: Whether LiteRT takes its portable kernels instead of the fast ones.
 
     Returns:
@@ -239,18 +255,19 @@ def compare_interpreters(source: Source, x: ArrayLike, *, portable: bool = False
         ValueError: If either does not run the file, or `x` has another shape or is empty.
     """
     model = TFLMModel(source)
-    examples = _examples(x, model.input)
-    if not len(examples):
+    examples = _examples(x, model.inputs)
+    if not count(examples):
+        shapes = ", ".join(str(array.shape) for array in examples.values())
         raise ValueError(
             "Comparing needs at least one example. Received: x of shape "
-            f"{examples.shape}. Pass some of the test data."
+            f"{shapes}. Pass some of the test data."
         )
     micro = model._run(_micro_outputs, examples)
     lite = model._run(_portable_outputs if portable else _lite_outputs, examples)
     unit = model.output.real if model.output.scale is None else np.float64
     difference = np.abs(np.asarray(unit(micro), float) - np.asarray(unit(lite), float))
     same = _classes(micro, model.output) == _classes(lite, model.output)
-    return Agreement(float(same.mean()), float(difference.max()), len(examples))
+    return Agreement(float(same.mean()), float(difference.max()), count(examples))
 
 
 def _classes(raw: Array, port: Port) -> Array:
@@ -265,14 +282,16 @@ def _classes(raw: Array, port: Port) -> Array:
     return np.asarray(flat[:, 0] > middle)
 
 
-def _examples(x: ArrayLike, port: Port) -> Array:
-    examples = np.asarray(x)
-    if examples.shape[1:] != port.shape[1:]:
-        raise ValueError(
-            f"Inputs must have shape {('n', *port.shape[1:])}. Received: shape "
-            f"{examples.shape}. Reshape them, or add the batch axis with `x[None]`."
-        )
-    return port.quantized(examples)
+def _examples(x: Given, ports: Mapping[str, Port]) -> dict[str, Array]:
+    examples = by_name(as_inputs(x), ports)
+    for name, array in examples.items():
+        if array.shape[1:] != ports[name].shape[1:]:
+            called = f"Inputs {name!r}" if len(ports) > 1 else "Inputs"
+            raise ValueError(
+                f"{called} must have shape {('n', *ports[name].shape[1:])}. Received: shape "
+                f"{array.shape}. Reshape them, or add the batch axis with `x[None]`."
+            )
+    return {name: ports[name].quantized(array) for name, array in examples.items()}
 
 
 def _call(verb: str, function: Any, content: bytes, *args: Any) -> Any:
@@ -363,17 +382,17 @@ def _details(get: Any, index: int) -> Any:
         return None
 
 
-def _micro_ports(content: bytes) -> tuple[Port, Port]:
+def _micro_ports(content: bytes) -> tuple[list[Port], Port]:
     interpreter = _micro(content)
-    kinds = interpreter.get_input_details, interpreter.get_output_details
-    several = [kind for kind in kinds if _details(kind, 1) is not None]
-    if several:
+    if _details(interpreter.get_output_details, 1) is not None:
         raise ValueError(
-            "Files with several inputs or outputs are not supported yet. Received: a file of "
+            "Files with several outputs are not supported yet. Received: a file of "
             f"{len(content):,} bytes. Use `tflite_micro` itself for this one."
         )
-    inputs, outputs = (_port(kind(0)) for kind in kinds)
-    return inputs, outputs
+    inputs: list[Port] = []
+    while (details := _details(interpreter.get_input_details, len(inputs))) is not None:
+        inputs.append(_port(details))
+    return inputs, _port(interpreter.get_output_details(0))
 
 
 def _port(details: dict[str, Any]) -> Port:
@@ -388,21 +407,22 @@ def _port(details: dict[str, Any]) -> Port:
     )
 
 
-def _micro_outputs(content: bytes, examples: Array) -> Array:
+def _micro_outputs(content: bytes, inputs: list[Array]) -> Array:
     interpreter = _micro(content)
     outputs = []
-    for example in examples:
-        interpreter.set_input(example[None], 0)
+    for example in zip(*inputs, strict=True):
+        for index, value in enumerate(example):
+            interpreter.set_input(value[None], index)
         _invoke(interpreter, content)
         outputs.append(np.array(interpreter.get_output(0)))
     return np.concatenate(outputs)
 
 
-def _portable_outputs(content: bytes, examples: Array) -> Array:
-    return _lite_outputs(content, examples, "BUILTIN_REF")
+def _portable_outputs(content: bytes, inputs: list[Array]) -> Array:
+    return _lite_outputs(content, inputs, "BUILTIN_REF")
 
 
-def _lite_outputs(content: bytes, examples: Array, kernels: str = "AUTO") -> Array:
+def _lite_outputs(content: bytes, inputs: list[Array], kernels: str = "AUTO") -> Array:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
@@ -411,10 +431,11 @@ def _lite_outputs(content: bytes, examples: Array, kernels: str = "AUTO") -> Arr
         experimental_op_resolver_type=OpResolverType[kernels],
     )
     interpreter.allocate_tensors()
-    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    sources, (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     outputs = []
-    for example in examples:
-        interpreter.set_tensor(source["index"], example[None])
+    for example in zip(*inputs, strict=True):
+        for source, value in zip(sources, example, strict=True):
+            interpreter.set_tensor(source["index"], value[None])
         interpreter.invoke()
         outputs.append(interpreter.get_tensor(target["index"]))
     return np.concatenate(outputs)

@@ -9,6 +9,7 @@ print(report)
 |------------------------|------------------------------------------------------------------|
 | `exporter.py`          | `export`: convert, verify, mend, write, report; `verify`         |
 | `conversion.py`        | `convert`: from a model to the bytes of a file                   |
+| `signature.py`         | the inputs of a model, by the names of its file                  |
 | `precision.py`         | a half-precision model rebuilt in float32                        |
 | `rewriting.py`         | operators the quantizers lack, in terms of those they have       |
 | `compaction.py`        | `compact`: the same network in a third fewer bytes               |

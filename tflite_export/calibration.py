@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
+from edge_devices.inputs import Inputs, count, taken
+from tflite_export.signature import Shape, Shapes
 
 __all__ = ["Samples", "check_inputs", "check_ranges", "draw", "first", "random_inputs"]
 
@@ -23,13 +27,16 @@ _APART = 10.0
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs `(n, ...)` and, where the data had them, their labels `(n, ...)`."""
+    """Inputs `(n, ...)` and, where the data had them, their labels `(n, ...)`.
 
-    inputs: Array
+    Of several inputs, `inputs` is a dictionary of arrays, sorted by name.
+    """
+
+    inputs: Inputs
     labels: Array | None
 
 
-def draw(data: Any, shape: tuple[int, ...], count: int, seed: int | None) -> Samples:
+def draw(data: Any, shape: Shapes, number: int, seed: int | None) -> Samples:
     """Draw a random sample without replacement.
 
     Data sets are read once, by reservoir sampling, and no further than 16 examples for each
@@ -37,9 +44,11 @@ def draw(data: Any, shape: tuple[int, ...], count: int, seed: int | None) -> Sam
 
     Args:
         data: A `tf.data.Dataset`, batched or not, or NumPy arrays; of `x`, `(x, y)`,
-            `(x, y, weights)` or a TFDS dictionary such as `{"image": x, "label": y}`.
-        shape: Shape of one input, without the batch.
-        count: How many to draw; all, in another order, if there are fewer.
+            `(x, y, weights)` or a TFDS dictionary such as `{"image": x, "label": y}`. Of
+            several inputs `x` is a dictionary by name, or a tuple in the model's order.
+        shape: Shape of one input, without the batch; of several one for each, by name, in
+            the model's order.
+        number: How many to draw; all, in another order, if there are fewer.
         seed: Seeds the draw. `None` draws fresh entropy; `0` is a seed.
 
     Returns:
@@ -49,35 +58,36 @@ def draw(data: Any, shape: tuple[int, ...], count: int, seed: int | None) -> Sam
         ValueError: If `data` is empty, has another shape, or contains NaN or infinity.
         TypeError: If `data` is nothing of the above, or not numeric.
     """
-    if count < 1:
+    if number < 1:
         raise ValueError(
             "At least one calibration sample is needed. "
-            f"Received: num_calibration={count}. 100 to 500 are usual."
+            f"Received: num_calibration={number}. 100 to 500 are usual."
         )
     rng = np.random.default_rng(seed)
     if not isinstance(data, tf.data.Dataset):
         everything = _batch(data, shape, "calibration")
-        chosen = rng.permutation(len(everything.inputs))[:count]
+        chosen = rng.permutation(count(everything.inputs))[:number]
         labels = None if everything.labels is None else everything.labels[chosen]
-        return _checked(Samples(everything.inputs[chosen], labels), "calibration")
-    kept: list[tuple[Array, Array | None]] = []
+        drawn = Samples(taken(everything.inputs, chosen), labels)
+        return _checked(drawn, shape, "calibration")
+    kept: list[tuple[Inputs, Array | None]] = []
     examples = _examples(data, shape, "calibration")
-    bound = count * _LOOKED_AT_PER_SAMPLE
+    bound = number * _LOOKED_AT_PER_SAMPLE
     for seen, example in enumerate(itertools.islice(examples, bound)):
-        if seen < count:
+        if seen < number:
             kept.append(example)
-        elif (slot := rng.integers(seen + 1)) < count:
+        elif (slot := rng.integers(seen + 1)) < number:
             kept[slot] = example
-    return _checked(_stacked(kept), "calibration")
+    return _checked(_stacked(kept), shape, "calibration")
 
 
-def first(data: Any, shape: tuple[int, ...], count: int) -> Samples:
-    """Take the first `count` examples, or all, of data in any form that `draw` takes.
+def first(data: Any, shape: Shapes, number: int) -> Samples:
+    """Take the first `number` examples, or all, of data in any form that `draw` takes.
 
     Args:
         data: Validation data.
-        shape: Shape of one input, without the batch.
-        count: How many to take at most.
+        shape: As in `draw`.
+        number: How many to take at most.
 
     Returns:
         The examples, in order.
@@ -87,41 +97,80 @@ def first(data: Any, shape: tuple[int, ...], count: int) -> Samples:
         TypeError: If `data` is nothing that `draw` takes, or not numeric.
     """
     if isinstance(data, tf.data.Dataset):
-        samples = _stacked(itertools.islice(_examples(data, shape, "validation_data"), count))
+        examples = _examples(data, shape, "validation_data")
+        samples = _stacked(itertools.islice(examples, number))
     else:
         whole = _batch(data, shape, "validation_data")
-        labels = None if whole.labels is None else whole.labels[:count]
-        samples = Samples(whole.inputs[:count], labels)
-    return _checked(samples, "validation_data")
+        labels = None if whole.labels is None else whole.labels[:number]
+        samples = Samples(taken(whole.inputs, slice(number)), labels)
+    return _checked(samples, shape, "validation_data")
 
 
-def random_inputs(shape: tuple[int, ...], count: int, seed: int | None) -> Samples:
+def random_inputs(shape: Shapes, number: int, seed: int | None) -> Samples:
     """Inputs uniform in [0, 1), for want of real ones.
 
     Args:
-        shape: Shape of one input, without the batch.
-        count: How many.
+        shape: As in `draw`.
+        number: How many.
         seed: Seeds the generator. `None` draws fresh entropy; `0` is a seed.
 
     Returns:
         Unlabelled samples.
     """
     rng = np.random.default_rng(seed)
-    return Samples(rng.random((count, *shape), dtype=np.float32), labels=None)
+    if isinstance(shape, Mapping):
+        inputs = {
+            name: rng.random((number, *shape[name]), dtype=np.float32)
+            for name in sorted(shape)
+        }
+        return Samples(inputs, labels=None)
+    return Samples(rng.random((number, *shape), dtype=np.float32), labels=None)
 
 
-def check_inputs(inputs: Array, shape: tuple[int, ...], name: str) -> None:
+def check_inputs(inputs: Inputs, shape: Shapes, name: str) -> None:
     """Refuse a batch of inputs that a model of this input shape cannot take.
 
     Args:
-        inputs: The batch.
-        shape: Shape of one input, without the batch.
+        inputs: The batch; of several inputs by name.
+        shape: As in `draw`.
         name: The caller's name for the data, for the message.
 
     Raises:
-        ValueError: If the shape is another, the batch is empty, or a value is not finite.
+        ValueError: If the shape is another, the batch is empty, a value is not finite, or an
+            input is missing.
         TypeError: If the values are not numbers.
     """
+    if not isinstance(shape, Mapping):
+        if isinstance(inputs, Mapping):
+            raise ValueError(
+                f"{name} must be one array: the model has one input. Received: arrays of "
+                f"{', '.join(map(repr, inputs))}. Pass that of the input alone."
+            )
+        _check_input(inputs, shape, name)
+        return
+    if not isinstance(inputs, Mapping) or inputs.keys() != shape.keys():
+        received = (
+            f"inputs named {', '.join(map(repr, inputs))}"
+            if isinstance(inputs, Mapping)
+            else f"one array of shape {inputs.shape}"
+        )
+        raise ValueError(
+            f"{name} must have an array for each input of the model, which are "
+            f"{', '.join(map(repr, shape))}. Received: {received}. Pass "
+            f"{{{', '.join(f'{key!r}: ...' for key in shape)}}}."
+        )
+    for key in shape:
+        _check_input(inputs[key], shape[key], f"{name}[{key!r}]")
+    lengths = {key: len(inputs[key]) for key in shape}
+    if len(set(lengths.values())) > 1:
+        received = ", ".join(f"{length} of {key!r}" for key, length in lengths.items())
+        raise ValueError(
+            f"{name} must have all inputs of each example. Received: {received}. Pass as "
+            "many of each."
+        )
+
+
+def _check_input(inputs: Array, shape: Shape, name: str) -> None:
     if inputs.dtype.kind not in "buif":
         raise TypeError(
             f"{name} must hold numbers. Received: inputs of type {inputs.dtype}. "
@@ -150,11 +199,14 @@ def check_inputs(inputs: Array, shape: tuple[int, ...], name: str) -> None:
         )
 
 
-def check_ranges(calibration: Array, others: Array | None, rescaling: float | None) -> None:
+def check_ranges(
+    calibration: Inputs, others: Inputs | None, rescaling: float | None = None
+) -> None:
     """Refuse calibration inputs whose values cannot be those that the model will see.
 
     Args:
-        calibration: Inputs `(n, ...)`.
+        calibration: Inputs `(n, ...)`; of several each is looked at, but for whole numbers,
+            which may well be the same in all examples.
         others: Validation inputs, which should be alike.
         rescaling: What the model's first layer multiplies its input by, if it does.
 
@@ -162,10 +214,22 @@ def check_ranges(calibration: Array, others: Array | None, rescaling: float | No
         ValueError: If the inputs are constant, have been rescaled already, or vary by another
             order of magnitude than the validation inputs.
     """
+    if isinstance(calibration, Mapping):
+        for name in calibration:
+            if calibration[name].dtype.kind == "f":
+                rest = others[name] if isinstance(others, Mapping) else None
+                _check_range(calibration[name], rest, rescaling, f"calibration[{name!r}]")
+    elif not isinstance(others, Mapping):
+        _check_range(calibration, others, rescaling, "calibration")
+
+
+def _check_range(
+    calibration: Array, others: Array | None, rescaling: float | None, called: str
+) -> None:
     low, high = float(calibration.min()), float(calibration.max())
     if low == high:
         raise ValueError(
-            "calibration must vary as real inputs do: the ranges of all activations are "
+            f"{called} must vary as real inputs do: the ranges of all activations are "
             f"measured on it. Received: {len(calibration)} inputs of nothing but {low:g}. "
             "Pass inputs the model was trained on."
         )
@@ -188,48 +252,107 @@ def check_ranges(calibration: Array, others: Array | None, rescaling: float | No
         )
 
 
-def _checked(samples: Samples, name: str) -> Samples:
-    check_inputs(samples.inputs, samples.inputs.shape[1:], name)
+def _checked(samples: Samples, shape: Shapes, name: str) -> Samples:
+    check_inputs(samples.inputs, shape, name)
     return samples
 
 
 def _examples(
-    dataset: tf.data.Dataset, shape: tuple[int, ...], name: str
-) -> Iterator[tuple[Array, Array | None]]:
+    dataset: tf.data.Dataset, shape: Shapes, name: str
+) -> Iterator[tuple[Inputs, Array | None]]:
     """One example after another, copied so that the batch it came from can be freed."""
     empty = True
     for element in dataset.as_numpy_iterator():
         batch = _batch(element, shape, name)
         labels = itertools.repeat(None) if batch.labels is None else batch.labels
-        for x, y in zip(batch.inputs, labels, strict=False):
+        for x, y in zip(_each(batch.inputs), labels, strict=False):
             empty = False
-            yield x.copy(), None if y is None else np.array(y)
+            yield x, None if y is None else np.array(y)
     if empty:
-        check_inputs(np.empty((0, *shape)), shape, name)
+        nothing: Inputs
+        if isinstance(shape, Mapping):
+            nothing = {key: np.empty((0, *each)) for key, each in shape.items()}
+        else:
+            nothing = np.empty((0, *shape))
+        check_inputs(nothing, shape, name)
 
 
-def _stacked(examples: Iterable[tuple[Array, Array | None]]) -> Samples:
-    inputs, labels = zip(*examples, strict=True)
+def _each(inputs: Inputs) -> Iterator[Inputs]:
+    """Copies of one example after another, without the batch axis."""
+    if isinstance(inputs, Mapping):
+        for index in range(count(inputs)):
+            yield {key: array[index].copy() for key, array in inputs.items()}
+    else:
+        for array in inputs:
+            yield array.copy()
+
+
+def _stacked(examples: Iterable[tuple[Inputs, Array | None]]) -> Samples:
+    given, labels = zip(*examples, strict=True)
+    inputs: Inputs
+    if isinstance(given[0], Mapping):
+        inputs = {key: np.stack([example[key] for example in given]) for key in given[0]}
+    else:
+        inputs = np.stack(given)
     if any(y is None or y.shape != labels[0].shape for y in labels):
-        return Samples(np.stack(inputs), None)
-    return Samples(np.stack(inputs), np.stack(labels))
+        return Samples(inputs, None)
+    return Samples(inputs, np.stack(labels))
 
 
-def _batch(element: Any, shape: tuple[int, ...], name: str) -> Samples:
+def _batch(element: Any, shape: Shapes, name: str) -> Samples:
     """An element of a data set, or the arrays that are the whole of it, as a batch."""
-    x, y = _parts(element, name)
-    inputs = np.asarray(x)
+    inputs: Inputs
+    if isinstance(shape, Mapping):
+        several, y = _parts_of_several(element, shape, name)
+        inputs = {key: np.asarray(several[key]) for key in sorted(several)}
+        single = all(array.shape == shape[key] for key, array in inputs.items())
+        if single:
+            inputs = {key: array[None] for key, array in inputs.items()}
+    else:
+        x, y = _parts(element, name)
+        inputs = np.asarray(x)
+        single = inputs.shape == shape
+        inputs = inputs[None] if single else inputs
     labels = None if y is None or isinstance(y, Mapping | tuple | list) else np.asarray(y)
-    if inputs.shape == shape:
-        inputs = inputs[None]
-        labels = None if labels is None else labels[None]
-    check_inputs(inputs if len(inputs) else inputs[:0], shape, name)
-    if labels is not None and len(labels) != len(inputs):
+    if single and labels is not None:
+        labels = labels[None]
+    check_inputs(inputs, shape, name)
+    number = count(inputs)
+    if labels is not None and len(labels) != number:
         raise ValueError(
-            f"{name} must have one label for each input. Received: {len(inputs)} inputs and "
+            f"{name} must have one label for each input. Received: {number} inputs and "
             f"{len(labels)} labels. Pass `(x, y)` of equal length."
         )
     return Samples(inputs, labels)
+
+
+def _parts_of_several(
+    element: Any, shape: Mapping[str, Shape], name: str
+) -> tuple[dict[str, Any], Any]:
+    """Inputs by name, and labels or `None`, of data for a model of several inputs."""
+    x, y = element, None
+    if isinstance(element, tuple) and 1 <= len(element) <= 3:
+        if isinstance(element[0], Mapping | tuple | list):
+            x, y = element[0], element[1] if len(element) > 1 else None
+    elif isinstance(element, Mapping):
+        y = next((element[key] for key in _LABEL_KEYS if key in element.keys() - shape), None)
+    if isinstance(x, Mapping):
+        named = {re.sub(r"\W", "_", str(key)): value for key, value in x.items()}
+        if named.keys() >= shape.keys():
+            return {key: named[key] for key in shape}, y
+    elif isinstance(x, tuple | list) and x is not element and len(x) == len(shape):
+        return dict(zip(shape, x, strict=True)), y
+    elif isinstance(x, list) and len(x) == len(shape):
+        return dict(zip(shape, x, strict=True)), y
+    keys = ", ".join(f"{key!r}: ..." for key in shape)
+    received = (
+        f"inputs named {', '.join(map(repr, x))}" if isinstance(x, Mapping) else _kind(x)
+    )
+    raise TypeError(
+        f"{name} must hold the {len(shape)} inputs of the model, as {{{keys}}} or as a tuple "
+        f"in this order, alone or in (x, y). Received: {received}. Map it to "
+        f"({{{keys}}}, y)."
+    )
 
 
 def _parts(element: Any, name: str) -> tuple[Any, Any]:

@@ -11,16 +11,18 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike
 
+from edge_devices.inputs import Given, Inputs, as_inputs, by_name, examples
 from tflite_export.attribution import described, operators_of_layers
 from tflite_export.calibration import check_inputs
 from tflite_export.compaction import compact as compacted
+from tflite_export.compaction import packed, unpacked
 from tflite_export.inspection import FloatingOperator, floating_operators
 from tflite_export.precision import in_float32
 from tflite_export.quantization import INTEGER, check_quantization, quantize
 from tflite_export.recurrence import unrolled
 from tflite_export.rewriting import quantizable
+from tflite_export.signature import arranged, input_specs, shapes_of
 from tflite_export.silence import silence
 
 __all__ = ["check", "convert", "float_file", "of_operators"]
@@ -34,7 +36,7 @@ _NO_BUILTIN = re.compile(r"'tfl?\.(\w+)' op is neither a custom op nor a flex op
 def convert(
     model: keras.Model,
     quantization: str = "int8",
-    calibration: ArrayLike | None = None,
+    calibration: Given | None = None,
     *,
     mixed: Mapping[str, str] | None = None,
     compact: bool = True,
@@ -56,15 +58,21 @@ def convert(
     minimum, a ReLU6 that nothing can be fused with), an `"int8"` file is the converter's.
     Recurrent layers are unrolled in those three kinds, a step after the other, and loops in
     the others. Tokens must not be negative.
+
+    A model of several inputs becomes a file that has them in the order of their names, which
+    are those of `keras.Input(name=)`, or of the dictionary that the model takes; inputs
+    without a name are called `input_0`, `input_1` and so on, in the model's own order.
+
     The model is not changed; equal weights give equal bytes. Standard output and error are
     silenced meanwhile, for the whole process.
 
     Args:
-        model: A built Keras 3 model with one input and one output. Half-precision models
-            are converted from a float32 copy.
+        model: A built Keras 3 model with one output, functional if it has several inputs.
+            Half-precision models are converted from a float32 copy.
         quantization: One of the table.
         calibration: For the last three: inputs `(n, ...)` as the model takes them, from which
-            the ranges of all activations are measured. 100 to 500 are enough.
+            the ranges of all activations are measured. 100 to 500 are enough. Of several
+            inputs a dictionary of arrays by name.
         mixed: From names of layers to a precision of their own: `"float32"`, `"int8"`,
             `"int16x8"` or `"int4"`. Layers that are fused into one operator have one
             precision: the activation that of its convolution. The file's output has the
@@ -86,20 +94,21 @@ def convert(
     content = tflite_export.convert(model, "int8", x_train[:256], mixed={"logits": "int16x8"})
     ```
     """
-    spec = check(model, quantization, calibration)
+    specs = check(model, quantization, calibration)
     if quantization not in INTEGER:
         content = float_file(model)
         content = quantize(content, quantization, mixed=of_operators(mixed, content, model))
         return compacted(content) if compact else content
-    samples = np.asarray(calibration)
-    check_inputs(samples, tuple(spec.shape[1:]), "calibration")
-    function = _function(model, spec, integer=True)
+    assert calibration is not None  # `check` has refused that
+    samples = as_inputs(calibration)
+    check_inputs(samples, shapes_of(specs), "calibration")
+    function = _function(model, specs, integer=True)
     float_content = _converted(_converter(function), function, model)
     by_operator = of_operators(mixed, float_content, model)
     content = quantize(float_content, quantization, samples, mixed=by_operator)
     floats = _floats(content, by_operator)
     if floats and quantization == "int8" and not mixed:
-        converter = _converter(function, samples.astype(spec.dtype.as_numpy_dtype))
+        converter = _converter(function, _cast(samples, specs))
         content = _converted(converter, function, model)
         floats = _floats(content, by_operator)
     if floats:
@@ -165,7 +174,7 @@ def of_operators(
     return chosen
 
 
-def check(model: keras.Model, quantization: str, calibration: Any) -> tf.TensorSpec:
+def check(model: keras.Model, quantization: str, calibration: Any) -> dict[str, tf.TensorSpec]:
     """Say before any work what `convert` would refuse.
 
     Args:
@@ -174,11 +183,12 @@ def check(model: keras.Model, quantization: str, calibration: Any) -> tf.TensorS
         calibration: Only whether it is `None` is looked at.
 
     Returns:
-        Name, type and batch-1 shape of the file's (not yet quantized) input.
+        Name, type and batch-1 shape of the file's (not yet quantized) inputs, in the order in
+        which the model has them.
 
     Raises:
         ValueError: For an unknown quantization, missing calibration, or a model with
-            dynamic shapes, several inputs or no known input shape.
+            dynamic shapes or no known input shape.
         TypeError: If `model` is not a Keras model.
     """
     check_quantization(quantization)
@@ -193,60 +203,33 @@ def check(model: keras.Model, quantization: str, calibration: Any) -> tf.TensorS
             f"keras.backend.backend()={keras.backend.backend()!r}. Save the model, set "
             "KERAS_BACKEND=tensorflow and load it again."
         )
-    spec = _input_spec(model)
+    specs = input_specs(model)
     if quantization in INTEGER and calibration is None:
+        shapes = {name: ("n", *spec.shape[1:]) for name, spec in specs.items()}
+        several = len(shapes) > 1
         raise ValueError(
             f"{quantization} export needs calibration data. Received: calibration=None. Pass "
-            f"about 100 unlabelled inputs of shape {('n', *spec.shape[1:])}, e.g. "
+            f"about 100 unlabelled inputs of shape{'s' * several} "
+            f"{shapes if several else next(iter(shapes.values()))}, e.g. "
             '`calibration=x_train[:100]`, or use `quantization="dynamic"`, which needs none.'
         )
-    return spec
+    return specs
 
 
-def _input_spec(model: keras.Model) -> tf.TensorSpec:
-    inputs = getattr(model, "inputs", None)
-    if inputs is None:
-        # A subclassed model knows the shape it was built with, not its inputs.
-        shape = (model.get_build_config() or {}).get("input_shape")
-        sized = shape if isinstance(shape, tuple | list) else ()
-        inputs = [keras.KerasTensor((None, *sized[1:]))] if sized else []
-    if len(inputs) > 1:
-        raise ValueError(
-            "Models with several inputs cannot be exported yet. Received: model="
-            f"{model.name!r} with inputs {[tensor.name for tensor in inputs]}. Join them into "
-            "one input and split it inside the model."
-        )
-    if not inputs:
-        raise ValueError(
-            "The model's input shape is not known. Received: an unbuilt model "
-            f"{model.name!r}. Call it once, or `model.build((None, ...))`."
-        )
-    (tensor,) = inputs
-    batch, *shape = tensor.shape
-    if None in shape:
-        raise ValueError(
-            "Only the batch dimension may be dynamic: a .tflite file has fixed shapes. "
-            f"Received: model={model.name!r} with input shape {tuple(tensor.shape)}. Rebuild "
-            "it with `keras.Input` of the full shape and copy the weights: "
-            "`fixed.set_weights(model.get_weights())`."
-        )
-    if batch not in (None, 1):
-        raise ValueError(
-            f"The file takes one input at a time. Received: model={model.name!r} with a "
-            f"fixed batch of {batch}. Rebuild it with `keras.Input` without `batch_size` and "
-            "copy the weights: `free.set_weights(model.get_weights())`."
-        )
-    dtype = tf.as_dtype(keras.backend.standardize_dtype(tensor.dtype))
-    generated = tensor.name.startswith(("keras_tensor", "input_layer"))
-    name = "input" if generated else re.sub(r"\W", "_", tensor.name)
-    return tf.TensorSpec((1, *shape), tf.float32 if dtype.is_floating else dtype, name)
+def _cast(samples: Inputs, specs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
+    """Samples by name in the types that the model takes."""
+    return {
+        name: array.astype(specs[name].dtype.as_numpy_dtype)
+        for name, array in by_name(samples, specs).items()
+    }
 
 
-def _trace(model: keras.Model, spec: tf.TensorSpec) -> Any:
-    """The model as a concrete function of one input, its weights constants of the graph."""
+def _trace(model: keras.Model, specs: Mapping[str, tf.TensorSpec]) -> Any:
+    """The model as a concrete function of its inputs, its weights constants of the graph."""
     values = [(variable, variable.value.numpy()) for variable in model.variables]
 
-    def serve(x: Any) -> dict[str, Any]:
+    def serve(*inputs: Any) -> dict[str, Any]:
+        x = arranged(model, dict(zip(specs, inputs, strict=True)))
         constants = [(variable, tf.constant(value)) for variable, value in values]
         with keras.StatelessScope(state_mapping=constants):
             outputs = keras.tree.flatten(model(x, training=False))
@@ -258,15 +241,15 @@ def _trace(model: keras.Model, spec: tf.TensorSpec) -> Any:
             )
         return {"output": outputs[0]}
 
-    function = tf.function(serve, input_signature=[spec], autograph=False)
+    function = tf.function(serve, input_signature=list(specs.values()), autograph=False)
     return function.get_concrete_function()
 
 
-def _function(model: keras.Model, spec: tf.TensorSpec, integer: bool) -> Any:
+def _function(model: keras.Model, specs: Mapping[str, tf.TensorSpec], integer: bool) -> Any:
     """The trace of a model in float32; with `integer` of operators that have such a form."""
-    function = _traced(model, spec, integer)
+    function = _traced(model, specs, integer)
     if _halves(function):
-        function = _traced(in_float32(model), spec, integer)
+        function = _traced(in_float32(model), specs, integer)
         _refuse_halves(function, model)
     if integer:
         _refuse_loops(function, model)
@@ -274,18 +257,21 @@ def _function(model: keras.Model, spec: tf.TensorSpec, integer: bool) -> Any:
     return function
 
 
-def _traced(model: keras.Model, spec: tf.TensorSpec, integer: bool) -> Any:
+def _traced(model: keras.Model, specs: Mapping[str, tf.TensorSpec], integer: bool) -> Any:
     with unrolled(model) if integer else contextlib.nullcontext():
-        return _trace(model, spec)
+        return _trace(model, specs)
 
 
-def _converter(function: Any, samples: Any = None) -> Any:
+def _converter(function: Any, samples: Mapping[str, Any] | None = None) -> Any:
     """The converter to float32, or with samples to int8."""
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if samples is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([sample[None]] for sample in samples)
+        several = len(samples) > 1  # whose order is the converter's own
+        converter.representative_dataset = lambda: (
+            example if several else list(example.values()) for example in examples(samples)
+        )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
     return converter
@@ -294,9 +280,20 @@ def _converter(function: Any, samples: Any = None) -> Any:
 def _converted(converter: Any, function: Any, model: keras.Model) -> bytes:
     try:
         with silence():
-            return bytes(converter.convert())
+            content = bytes(converter.convert())
     except Exception as error:
         raise ValueError(_refusal(str(error), function, model)) from error
+    return content if len(function.inputs) == 1 else _sorted(content)
+
+
+def _sorted(content: bytes) -> bytes:
+    """The file with its inputs in the order of their names: the converter has its own."""
+    file = unpacked(content)
+    (signature,) = file.signatureDefs
+    signature.inputs.sort(key=lambda entry: entry.name)
+    given = np.array([entry.tensorIndex for entry in signature.inputs], np.int32)
+    file.subgraphs[0].inputs = given
+    return packed(file)
 
 
 def _floats(content: bytes, wanted: Mapping[str, str]) -> list[FloatingOperator]:

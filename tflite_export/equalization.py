@@ -11,6 +11,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from edge_devices.inputs import Inputs
 from tflite_export.compaction import packed, unpacked
 from tflite_export.ranges import activations
 
@@ -34,7 +35,7 @@ class _Pair(NamedTuple):
     name: str
 
 
-def equalized(content: bytes, inputs: Array) -> bytes:
+def equalized(content: bytes, inputs: Inputs) -> bytes:
     """Scale channels so that those of one tensor have like ranges.
 
     Between two layers that nothing but a ReLU, pooling or padding with zeros separates, a
@@ -50,8 +51,8 @@ def equalized(content: bytes, inputs: Array) -> bytes:
 
     Args:
         content: The bytes of a float32 file with names.
-        inputs: Inputs `(n, ...)` in the type that the file takes, on which the largest values
-            are measured.
+        inputs: Inputs `(n, ...)` in the type that the file takes, of several inputs by name,
+            on which the largest values are measured.
 
     Returns:
         The bytes of an equivalent file with the same names; `content` itself if there is

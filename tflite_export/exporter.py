@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
+from edge_devices.inputs import Inputs, count
 from tflite_export.attribution import layer_of
 from tflite_export.calibration import Samples, check_ranges, draw, first, random_inputs
 from tflite_export.compaction import compact
@@ -30,18 +30,19 @@ from tflite_export.remedies import (
     unlike,
     widen,
 )
-from tflite_export.report import Remedy, Report
+from tflite_export.report import ACCURACY, Remedy, Report
+from tflite_export.signature import Shapes, shapes_of
 from tflite_export.verification import (
     Comparison,
+    Metric,
     compare,
     confidence_interval,
     decision,
     predict,
+    scored,
 )
 
 __all__ = ["check_drop", "export", "verify"]
-
-Array = NDArray[Any]
 
 _MOST_VERIFIED = 10_000
 _RANDOM_INPUTS = 64
@@ -63,10 +64,12 @@ def export(
     fine_tuning_data: Any = None,
     allow_wide: bool = True,
     allow_float: bool = True,
+    metric: Metric | None = None,
+    metric_name: str | None = None,
 ) -> Report:
     """Write a model as a `.tflite` file, having run it against the model.
 
-    The file takes one input at a time, uses built-in operators only, and with `"int8"`
+    The file takes one example at a time, uses built-in operators only, and with `"int8"`
     (the default) computes with integers only. It appears at `path` complete or not at all.
 
     If a file of integers is less accurate on the validation data than `max_accuracy_drop`
@@ -77,7 +80,8 @@ def export(
     file that was mended on data of its own where it matters.
 
     Args:
-        model: A built Keras 3 model with one input and one output. It is not changed.
+        model: A built Keras 3 model with one output. If it has several inputs it must be
+            functional; the file has them in the order of their names. It is not changed.
         path: The file to write. Missing folders are made, an existing file is replaced.
         quantization: `"float32"`, `"float16"` (half the size, computes in float32),
             `"dynamic"` (int8 weights, float input and output), `"int8"`, `"int16x8"` (16-bit
@@ -85,20 +89,27 @@ def export(
             bits: half the size of int8, less exact).
         calibration: Typical inputs, as the model takes them, which the last three need: a
             `tf.data.Dataset`, batched or not, or NumPy arrays; of `x`, `(x, y)`,
-            `(x, y, weights)` or a TFDS dictionary such as `{"image": x, "label": y}`.
+            `(x, y, weights)` or a TFDS dictionary such as `{"image": x, "label": y}`. Of
+            several inputs `x` is a dictionary by name, or a tuple in the model's order.
         validation_data: What to verify the file on, in the same forms; the first 10,000.
-            Labels that are class numbers or one-hot vectors give accuracies. `None` takes
-            the calibration sample, or random inputs if there is none.
+            Labels that are class numbers or one-hot vectors give accuracies; a `metric`
+            takes any. `None` takes the calibration sample, or random inputs if there is none.
         num_calibration: How many inputs are drawn from `calibration`. More takes longer and
             covers rare activations better, but also outliers.
         seed: Seeds the draw. `None` draws fresh entropy; `0` is a seed.
         mixed: Precisions of single layers, as in `convert`.
         max_accuracy_drop: How much less accurate than the model a file of integers may be on
-            labelled validation data: 0.01 is one point. `None` takes the file as it is.
+            labelled validation data: 0.01 is one point. `None` takes the file as it is. With
+            a `metric`, how much lower that may be.
         fine_tuning_data: Labelled training data, as in `fine_tune`, if the last remedy is to
             be tried; the model must be compiled.
         allow_wide: Whether layers may be given 16-bit activations.
         allow_float: Whether layers may be left in float: no, if the device has no floats.
+        metric: What files are judged by instead of the accuracy: a function from labels, as
+            the validation data have them, and outputs in real numbers, both NumPy arrays
+            `(n, ...)`, to a share of 1, larger is better; e.g. a mean intersection over
+            union, or the share of the variance that a regression explains.
+        metric_name: What the metric is called in the report; its function's name by default.
 
     Returns:
         What the file contains and how well it matches the model.
@@ -121,8 +132,7 @@ def export(
     ```
     """
     check_drop(max_accuracy_drop)
-    spec = check(model, quantization, calibration)
-    shape = tuple(spec.shape[1:])
+    shape = shapes_of(check(model, quantization, calibration))
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(
@@ -132,7 +142,8 @@ def export(
     sample = None
     if calibration is not None:
         sample = draw(calibration, shape, num_calibration, seed)
-    test = _Test(model, shape, spec.dtype.name, validation_data, sample, seed)
+    judged_by = None if metric is None else (_called(metric, metric_name), metric)
+    test = _Test(model, shape, validation_data, sample, seed, judged_by)
     if sample is not None and quantization in INTEGER:
         others = test.inputs if test.on == "validation_data" else None
         check_ranges(sample.inputs, others, _rescaling(model))
@@ -141,7 +152,7 @@ def export(
     content = convert(model, quantization, inputs, mixed=mixed, compact=False)
 
     def judge(file: bytes) -> float:
-        return test.of(file).accuracy_tflite or 0.0
+        return test.of(file).metric_tflite or 0.0
 
     comparison = test.of(content)
     remedies: tuple[Remedy, ...] = ()
@@ -189,6 +200,8 @@ def verify(
     *,
     quantization: str = "int8",
     seed: int | None = 0,
+    metric: Metric | None = None,
+    metric_name: str | None = None,
 ) -> Report:
     """Run a file that exists against the model it came from.
 
@@ -200,6 +213,8 @@ def verify(
         validation_data: As in `export`; `None` takes random inputs.
         quantization: What the file was exported as, for the report.
         seed: Seeds the random inputs.
+        metric: As in `export`.
+        metric_name: As in `export`.
 
     Returns:
         What the file contains and how well it matches the model.
@@ -208,9 +223,10 @@ def verify(
         ValueError: If the model, the file or the data do not fit each other.
         FileNotFoundError: If there is no such file.
     """
-    spec = check(model, "float32", None)
+    shape = shapes_of(check(model, "float32", None))
     content = Path(path).read_bytes()
-    test = _Test(model, tuple(spec.shape[1:]), spec.dtype.name, validation_data, None, seed)
+    judged_by = None if metric is None else (_called(metric, metric_name), metric)
+    test = _Test(model, shape, validation_data, None, seed, judged_by)
     if validation_data is not None:
         test.on = "test data"
     return test.report(
@@ -223,11 +239,14 @@ class _Test:
 
     Args:
         model: The model.
-        shape: Shape of one input.
-        dtype: Type that the model takes.
+        shape: Shape of one input; of several one for each, by name.
         validation_data: What to run on, or `None`.
         sample: What to run on for want of that, or `None` for random inputs.
         seed: Seeds the random inputs.
+        judged_by: Name and function of the metric that counts; `None` for the accuracy.
+
+    Raises:
+        ValueError: If there is a metric, but no labels for it, or no score of the model.
 
     Attributes:
         inputs: The inputs.
@@ -237,11 +256,11 @@ class _Test:
     def __init__(
         self,
         model: keras.Model,
-        shape: tuple[int, ...],
-        dtype: str,
+        shape: Shapes,
         validation_data: Any,
         sample: Samples | None,
         seed: int | None,
+        judged_by: tuple[str, Metric] | None,
     ) -> None:
         if validation_data is not None:
             given, self.on = first(validation_data, shape, _MOST_VERIFIED), "validation_data"
@@ -250,30 +269,46 @@ class _Test:
         else:
             given, self.on = random_inputs(shape, _RANDOM_INPUTS, seed), "random inputs"
         self.inputs, self._labels = given.inputs, given.labels
-        self._expected = predict(model, self.inputs, dtype)
+        self._expected = predict(model, self.inputs)
         self._decide = decision(model, self._expected.shape)
+        self._name = ACCURACY if judged_by is None else judged_by[0]
+        self._metric = None if judged_by is None else judged_by[1]
+        if self._metric is None:
+            return
+        if self._labels is None:
+            raise ValueError(
+                "A metric needs labels, all of one shape. Received: metric "
+                f"{self._name!r} and {self.on} without such labels. Pass "
+                "`validation_data=(x, y)`."
+            )
+        scored(self._metric, self._labels, self._expected)
 
     def of(self, file: bytes) -> Comparison:
         """How a file compares with the model."""
         actual = TFLiteModel(file).predict(self.inputs)
-        return compare(self._expected, actual, self._labels, self._decide)
+        return compare(self._expected, actual, self._labels, self._decide, self._metric)
 
     def report(self, comparison: Comparison, content: bytes, **known: Any) -> Report:
         """What is known of a file that was compared."""
-        file, count = TFLiteModel(content), len(self.inputs)
+        file, number = TFLiteModel(content), count(self.inputs)
         return Report(
             bytes=len(content),
             verified_on=self.on,
-            num_verified=count,
+            num_verified=number,
             input=file.input,
             output=file.output,
             operators=operators(content),
             tensor_dtypes=tensor_dtypes(content),
-            interval_keras=_interval(comparison.accuracy_keras, count),
-            interval_tflite=_interval(comparison.accuracy_tflite, count),
+            interval_keras=_interval(comparison.accuracy_keras, number),
+            interval_tflite=_interval(comparison.accuracy_tflite, number),
+            metric_name=self._name,
             **dataclasses.asdict(comparison),
             **known,
         )
+
+
+def _called(metric: Metric, name: str | None) -> str:
+    return name or str(getattr(metric, "__name__", type(metric).__name__))
 
 
 def check_drop(drop: Any) -> None:
@@ -292,21 +327,21 @@ def check_drop(drop: Any) -> None:
 
 def _exceeds(comparison: Comparison, limit: float) -> bool:
     """Whether the file is less accurate than the model by more than the limit."""
-    return (comparison.accuracy_tflite or 0.0) < _wanted(comparison, limit)
+    return (comparison.metric_tflite or 0.0) < _wanted(comparison, limit)
 
 
 def _wanted(comparison: Comparison, limit: float) -> float:
-    """The accuracy that the file must have; without labels any will do."""
-    if comparison.accuracy_keras is None:
+    """The score that the file must have; without labels any will do."""
+    if comparison.metric_keras is None:
         return 0.0
-    return comparison.accuracy_keras - limit - _ROUNDING
+    return comparison.metric_keras - limit - _ROUNDING
 
 
 def _mend(
     course: Course,
     model: keras.Model,
     quantization: str,
-    samples: tuple[Array, Array],
+    samples: tuple[Inputs, Inputs],
     judge: Judge,
     *,
     mixed: Mapping[str, str] | None,
@@ -328,7 +363,7 @@ def _mend(
     few, more = samples
     floats = float_file(model, integer=True)
     fixed = of_operators(mixed, floats, model)
-    course.take(recalibrate(floats, quantization, more, len(few), judge, fixed))
+    course.take(recalibrate(floats, quantization, more, count(few), judge, fixed))
     if course.over:
         return
     course.take(
@@ -364,6 +399,8 @@ def _interval(accuracy: float | None, count: int) -> tuple[float, float] | None:
 def _rescaling(model: keras.Model) -> float | None:
     """The largest factor by which a model rescales its inputs first; `None` if it does not."""
     layers = [x for x in model.layers if not isinstance(x, keras.layers.InputLayer)]
+    if len(layers) + 1 < len(model.layers):
+        return None  # of several inputs it is not known which one it is
     if not layers or not isinstance(layers[0], keras.layers.Rescaling):
         return None
     return float(np.abs(layers[0].scale).max())

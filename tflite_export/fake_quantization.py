@@ -143,7 +143,7 @@ def convert_fake_quantized(model: keras.Model, *, compact: bool = True) -> bytes
         ValueError: If the model is not calibrated, or an operator has no integer form.
         TypeError: If `model` is not a Keras model.
     """
-    spec = check(model, "float32", None)
+    specs = check(model, "float32", None)
     ranges = [layer for layer in model.layers if isinstance(layer, ActivationRange)]
     unset = [layer.name for layer in ranges if not layer.is_set]
     if unset or not ranges:
@@ -164,7 +164,7 @@ def convert_fake_quantized(model: keras.Model, *, compact: bool = True) -> bytes
         finally:
             _converting.reset(token)
 
-    function = tf.function(serve, input_signature=[spec], autograph=False)
+    function = tf.function(serve, input_signature=list(specs.values()), autograph=False)
     with silence():
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [function.get_concrete_function()], tf.Module()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tflite_export.calibration import draw
 from tflite_export.conversion import check
@@ -108,15 +109,15 @@ def fine_tune(
         whole training.
     """
     check_compiled(model)
-    spec = check(model, "float32", None)
+    check(model, "float32", None)
     if epochs < 0:
         raise ValueError(
             f"epochs must not be negative. Received: epochs={epochs}. 5 to 20 are usual; 0 "
             "quantizes without training."
         )
     rounding = fake_quantized(model, weight_bits)
-    sample = draw(train_data, tuple(spec.shape[1:]), num_calibration, seed)
-    calibrate(rounding, sample.inputs)
+    sample = draw(train_data, tuple(model.input_shape[1:]), num_calibration, seed)
+    calibrate(rounding, np.asarray(sample.inputs))
     history = retrain(
         rounding,
         model,

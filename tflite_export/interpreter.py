@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from edge_devices.inputs import Given, as_inputs, by_name, count, input_names
 from edge_devices.source import Source, content_of
 from tflite_export.silence import silence
 
@@ -51,60 +53,81 @@ class TFLiteModel:
     example at a time is run, on one thread, as a device would.
 
     Args:
-        source: Path or bytes of a file with one input and one output.
+        source: Path or bytes of a file with one output.
+
+    Attributes:
+        input: What the file takes; of several inputs a dictionary, `inputs`.
+        inputs: The same by the names of the file's signature, in the order of the file.
+        output: What it returns.
 
     Raises:
-        ValueError: If it is not a `.tflite` file, or has several inputs or outputs.
+        ValueError: If it is not a `.tflite` file, or has several outputs.
     """
 
     def __init__(self, source: Source) -> None:
+        content = content_of(source)
         with silence():
-            self._interpreter = Interpreter(model_content=content_of(source), num_threads=1)
+            self._interpreter = Interpreter(model_content=content, num_threads=1)
             self._interpreter.allocate_tensors()
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
+        if len(outputs) != 1:
             raise ValueError(
-                "Files with several inputs or outputs are not supported yet. Received: "
-                f"{len(inputs)} inputs and {len(outputs)} outputs. Use "
+                "Files with several outputs are not supported yet. Received: "
+                f"{len(outputs)} outputs. Use "
                 "`ai_edge_litert.interpreter.Interpreter` for this one."
             )
-        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
-        self.input, self.output = _info(inputs[0]), _info(outputs[0])
+        names = input_names(content)
+        self.inputs = dict(zip(names, map(_info, inputs), strict=True))
+        self.input = only(self.inputs)
+        self._positions = {
+            name: details["index"] for name, details in zip(names, inputs, strict=True)
+        }
+        self._output_index, self.output = outputs[0]["index"], _info(outputs[0])
 
-    def predict(self, x: ArrayLike) -> NDArray[np.float32]:
+    def predict(self, x: Given) -> NDArray[np.float32]:
         """Run a batch of examples, one after another.
 
         Args:
-            x: Real (not quantized) inputs, `(n, *input.shape[1:])`.
+            x: Real (not quantized) inputs, `(n, *input.shape[1:])`; of several inputs an
+                array for each, by name.
 
         Returns:
             Real outputs, `(n, *output.shape[1:])`.
 
         Raises:
-            ValueError: If the examples have another shape than the file's input.
+            ValueError: If the examples have another shape than the file's input, or inputs
+                are missing.
         """
-        examples = np.asarray(x)
-        if examples.shape[1:] != self.input.shape[1:]:
-            raise ValueError(
-                f"Inputs must have shape {('n', *self.input.shape[1:])}. "
-                f"Received: shape {examples.shape}. Reshape them, or add the batch axis with "
-                "`x[None]`."
-            )
-        results = np.empty((len(examples), *self.output.shape[1:]), np.float32)
-        for i, example in enumerate(examples):
-            self._interpreter.set_tensor(
-                self._input_index, _quantized(example[None], self.input)
-            )
+        given = by_name(as_inputs(x), self.inputs)
+        for name, array in given.items():
+            info = self.inputs[name]
+            if array.shape[1:] != info.shape[1:]:
+                called = f"Inputs {name!r}" if len(given) > 1 else "Inputs"
+                raise ValueError(
+                    f"{called} must have shape {('n', *info.shape[1:])}. "
+                    f"Received: shape {array.shape}. Reshape them, or add the batch axis with "
+                    "`x[None]`."
+                )
+        results = np.empty((count(given), *self.output.shape[1:]), np.float32)
+        for i in range(len(results)):
+            for name, array in given.items():
+                raw = _quantized(array[i : i + 1], self.inputs[name])
+                self._interpreter.set_tensor(self._positions[name], raw)
             self._interpreter.invoke()
             raw = self._interpreter.get_tensor(self._output_index)
             results[i] = _dequantized(raw, self.output)[0]
         return results
 
 
-def run(source: Source, x: ArrayLike) -> NDArray[np.float32]:
+def run(source: Source, x: Given) -> NDArray[np.float32]:
     """Run a file once over a batch of examples: `TFLiteModel(source).predict(x)`."""
     return TFLiteModel(source).predict(x)
+
+
+def only(infos: Mapping[str, TensorInfo]) -> TensorInfo | Mapping[str, TensorInfo]:
+    """The input where there is one, else all of them by name."""
+    return next(iter(infos.values())) if len(infos) == 1 else infos
 
 
 def _info(details: dict[str, Any]) -> TensorInfo:

@@ -16,6 +16,7 @@ from litert_quantizer.recipe_manager import RecipeManager
 from litert_quantizer.utils.tfl_flatbuffer_utils import read_model
 from numpy.typing import ArrayLike
 
+from edge_devices.inputs import Given, Inputs, as_inputs, by_name
 from tflite_export.calibration import check_inputs
 from tflite_export.compaction import self_contained
 from tflite_export.inspection import operators_in
@@ -41,7 +42,7 @@ _DEAD = 1e-6
 def quantize(
     content: bytes,
     quantization: str = "int8",
-    calibration: ArrayLike | None = None,
+    calibration: Given | None = None,
     *,
     mixed: Mapping[str, str] | None = None,
     ranges: Ranges | None = None,
@@ -69,10 +70,11 @@ def quantize(
     `floating_operators`. `hard_swish`, which has none for 16 bits, is rewritten for them.
 
     Args:
-        content: The bytes of a float32 file with one input. Names of inner tensors are what
+        content: The bytes of a float32 file. Names of inner tensors are what
             `mixed` goes by, so do not `compact` it before.
         quantization: One of the table.
-        calibration: Inputs `(n, ...)` as the model takes them, if anything becomes integer.
+        calibration: Inputs `(n, ...)` as the model takes them, of several inputs by name, if
+            anything becomes integer.
         mixed: From names of operators (as in `sensitivities`) to a precision of their own:
             `"float32"`, `"int8"`, `"int16x8"` or `"int4"`. In `"dynamic"` and `"float16"`
             files only `"float32"` is possible. The file's output has the precision of the
@@ -160,16 +162,18 @@ def _checked(mixed: Mapping[str, str], quantization: str, content: bytes) -> dic
     return dict(mixed)
 
 
-def _inputs(content: bytes, calibration: ArrayLike | None, quantization: str) -> Any:
+def _inputs(content: bytes, calibration: Given | None, quantization: str) -> Inputs:
     if calibration is None:
         raise ValueError(
             f"{quantization} needs calibration data. Received: calibration=None. Pass about "
             "100 unlabelled inputs as the model takes them, or the ranges of its activations."
         )
-    info = TFLiteModel(content).input
-    inputs = np.asarray(calibration)
-    check_inputs(inputs, info.shape[1:], "calibration")
-    return inputs.astype(info.dtype)
+    infos, inputs = TFLiteModel(content).inputs, as_inputs(calibration)
+    shapes = {name: info.shape[1:] for name, info in infos.items()}
+    only = next(iter(shapes.values())) if len(shapes) == 1 else shapes
+    check_inputs(inputs, only, "calibration")
+    given = by_name(inputs, infos)
+    return {name: array.astype(infos[name].dtype) for name, array in given.items()}
 
 
 def _alive(range_: Range) -> Range:

@@ -9,6 +9,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
+from edge_devices.inputs import Inputs, by_name, examples, input_names
 from tflite_export.inspection import operators_in
 from tflite_export.silence import silence
 
@@ -35,12 +36,12 @@ _SUMS = ("ADD", "SUB")
 _LEAST_TERM, _LEAST_SUM = 2.0**-9, 2.0**-7
 
 
-def measure(content: bytes, inputs: Array) -> dict[str, Range]:
+def measure(content: bytes, inputs: Inputs) -> dict[str, Range]:
     """Measure the smallest and largest value of each activation over all inputs.
 
     Args:
-        content: The bytes of a float32 file of one input, with its names.
-        inputs: Inputs `(n, ...)` in the type that the file takes.
+        content: The bytes of a float32 file, with its names.
+        inputs: Inputs `(n, ...)` as the file takes them; of several inputs by name.
 
     Returns:
         The ranges of all floating-point activations, input and output included.
@@ -55,15 +56,15 @@ def measure(content: bytes, inputs: Array) -> dict[str, Range]:
 
 def narrowed(
     content: bytes,
-    inputs: Array,
+    inputs: Inputs,
     ranges: Ranges,
     narrow: Callable[[Range, Array], Range],
 ) -> dict[str, Range]:
     """Narrow ranges by how the values within them are distributed.
 
     Args:
-        content: The bytes of a float32 file of one input, with its names.
-        inputs: Inputs `(n, ...)` in the type that the file takes.
+        content: The bytes of a float32 file, with its names.
+        inputs: As in `measure`.
         ranges: The ranges that `measure` found on the same inputs.
         narrow: From a range and the counts of values in bins of equal width over it to a
             range: `least_error` or `central`.
@@ -180,12 +181,12 @@ def least_error(range_: Range, counts: Array, bits: int = 8) -> Range:
     return float(lows[best_low]), float(highs[best_high])
 
 
-def activations(content: bytes, inputs: Array) -> Iterator[tuple[str, Array]]:
+def activations(content: bytes, inputs: Inputs) -> Iterator[tuple[str, Array]]:
     """Run a float file and look at everything it computes.
 
     Args:
-        content: The bytes of a float32 file of one input, with its names.
-        inputs: Inputs `(n, ...)` in the type that the file takes.
+        content: The bytes of a float32 file, with its names.
+        inputs: As in `measure`.
 
     Yields:
         Name and values of one floating-point activation after another, for each input.
@@ -193,15 +194,18 @@ def activations(content: bytes, inputs: Array) -> Iterator[tuple[str, Array]]:
     with silence():
         interpreter = _interpreter(content)
         interpreter.allocate_tensors()
-    (source,) = interpreter.get_input_details()
+    sources = interpreter.get_input_details()
+    given = by_name(inputs, input_names(content))
     computed = {name for operator in operators_in(content) for name in operator.outputs}
     tensors = [
         (details["name"], details["index"])
         for details in interpreter.get_tensor_details()
-        if details["name"] in computed | {source["name"]} and details["dtype"] is np.float32
+        if details["name"] in computed | {source["name"] for source in sources}
+        and details["dtype"] is np.float32
     ]
-    for example in inputs:
-        interpreter.set_tensor(source["index"], example[None])
+    for example in examples(given):
+        for source, array in zip(sources, example.values(), strict=True):
+            interpreter.set_tensor(source["index"], array.astype(source["dtype"]))
         interpreter.invoke()
         for name, index in tensors:
             yield name, interpreter.get_tensor(index)

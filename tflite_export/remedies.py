@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from edge_devices.inputs import Inputs, count
 from tflite_export.compaction import compact
 from tflite_export.equalization import equalized
 from tflite_export.inspection import precisions
 from tflite_export.quantization import quantize
 from tflite_export.ranges import Range, Ranges, central, least_error, measure, narrowed
-from tflite_export.report import Remedy, Report
+from tflite_export.report import ACCURACY, Remedy, Report
 from tflite_export.sensitivity import sensitivities
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ __all__ = [
 
 Array = NDArray[Any]
 Judge = Callable[[bytes], float]
-"""From the bytes of a file to its accuracy."""
+"""From the bytes of a file to its accuracy, or its score by the metric that counts."""
 Narrow = Callable[[Range, Array], Range]
 
 FINE_TUNING = "quantization-aware fine-tuning"
@@ -62,11 +63,13 @@ class AccuracyDropError(ValueError):
         advice = "Allow a larger `max_accuracy_drop`, give more calibration data"
         if FINE_TUNING not in names:
             advice += ", or pass `fine_tuning_data` to train the model for its integers"
+        judged = "" if report.metric_name == ACCURACY else f" {report.metric_name}"
         super().__init__(
             f"The {report.quantization} file is less accurate than is allowed. Received: "
-            f"max_accuracy_drop={report.max_accuracy_drop}, and {report.accuracy_tflite:.2%} "
-            f"of {report.accuracy_keras:.2%} on {report.num_verified:,} inputs, having tried "
-            f"{tried}. The best file found is at {report.path}. {advice}."
+            f"max_accuracy_drop={report.max_accuracy_drop}, and{judged} "
+            f"{report.metric_tflite:.2%} of {report.metric_keras:.2%} on "
+            f"{report.num_verified:,} inputs, having tried {tried}. The best file found is at "
+            f"{report.path}. {advice}."
         )
         self.report = report
 
@@ -80,7 +83,7 @@ class Judged(NamedTuple):
 
     Attributes:
         content: The bytes, with the names of inner tensors.
-        accuracy: Share of labels it gets right.
+        accuracy: Share of labels it gets right, or its score by another metric.
         source: The float file it was made of; `None` if that is not known.
         ranges: The ranges of activations it was made with; `None` if they are not known.
     """
@@ -102,7 +105,7 @@ class Attempt(NamedTuple):
 def recalibrate(
     content: bytes,
     quantization: str,
-    inputs: Array,
+    inputs: Inputs,
     few: int,
     judge: Judge,
     mixed: Mapping[str, str] | None = None,
@@ -112,7 +115,8 @@ def recalibrate(
     Args:
         content: The bytes of a float32 file with names.
         quantization: Of the file to make.
-        inputs: Calibration inputs `(n, ...)`, more than before where there are more.
+        inputs: Calibration inputs `(n, ...)`, of several inputs by name; more than before
+            where there are more.
         few: How many there were before.
         judge: From the bytes of a file to its accuracy.
         mixed: Operators that have a precision of their own.
@@ -121,8 +125,8 @@ def recalibrate(
         One attempt after another; none if the file cannot be integer throughout.
     """
     attempts: list[tuple[str, bytes, Narrow | None]] = []
-    if len(inputs) > few:
-        attempts.append((f"{len(inputs):,} inputs instead of {few:,}", content, None))
+    if count(inputs) > few:
+        attempts.append((f"{count(inputs):,} inputs instead of {few:,}", content, None))
     attempts.append(("ranges of least error", content, least_error))
     even = equalized(content, inputs)
     if even != content:
@@ -145,7 +149,7 @@ def recalibrate(
 def widen(
     content: bytes,
     quantization: str,
-    inputs: Array,
+    inputs: Inputs,
     ranges: Ranges | None,
     judge: Judge,
     wanted: float,
@@ -164,7 +168,7 @@ def widen(
     Args:
         content: The bytes of a float32 file with names.
         quantization: Of the file to make.
-        inputs: Calibration inputs `(n, ...)`.
+        inputs: Calibration inputs `(n, ...)`, of several inputs by name.
         ranges: Ranges of activations; `None` measures them on `inputs`.
         judge: From the bytes of a file to its accuracy.
         wanted: The accuracy that is enough.
@@ -191,25 +195,25 @@ def widen(
         tried: dict[int, Judged] = {}
 
         def reaches(
-            count: int, precision: str = precision, tried: dict[int, Judged] = tried
+            number: int, precision: str = precision, tried: dict[int, Judged] = tried
         ) -> bool:
-            chosen = fixed | dict.fromkeys(ranking[:count], precision)
+            chosen = fixed | dict.fromkeys(ranking[:number], precision)
             file = quantize(content, quantization, mixed=chosen, ranges=ranges)
             strays = unlike(file, quantization)
             if not allow_float and "float32" in {
                 kind for name, kind in strays.items() if name not in fixed
             }:
                 return False
-            tried[count] = Judged(file, judge(file), content, ranges)
-            return tried[count].accuracy >= wanted
+            tried[number] = Judged(file, judge(file), content, ranges)
+            return tried[number].accuracy >= wanted
 
-        count = fewest(len(ranking), reaches)
-        if count is None and tried:
-            count = max(tried, key=lambda n: (tried[n].accuracy, -n))
-        if count is not None:
-            layers = ", ".join(dict.fromkeys(named(name) for name in ranking[:count]))
-            detail = f"{count} of {len(ranking)} operators: {layers}"
-            yield Attempt(f"layers in {precision}", detail, tried[count])
+        enough = fewest(len(ranking), reaches)
+        if enough is None and tried:
+            enough = max(tried, key=lambda n: (tried[n].accuracy, -n))
+        if enough is not None:
+            layers = ", ".join(dict.fromkeys(named(name) for name in ranking[:enough]))
+            detail = f"{enough} of {len(ranking)} operators: {layers}"
+            yield Attempt(f"layers in {precision}", detail, tried[enough])
 
 
 def retune(

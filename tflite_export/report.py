@@ -9,7 +9,12 @@ from typing import Any
 
 from tflite_export.interpreter import TensorInfo
 
-__all__ = ["Remedy", "Report"]
+__all__ = ["ACCURACY", "Remedy", "Report"]
+
+ACCURACY = "accuracy"
+"""Name of what files are judged by unless a metric is given."""
+
+_WIDTH = 12
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,9 @@ class Remedy:
         name: What was done.
         detail: To what, or why it was not possible.
         bytes: Size of the file it made; 0 if none.
-        accuracy_before: Accuracy of the best file until then.
-        accuracy: Accuracy of the file it made, or as before if none.
+        accuracy_before: Accuracy of the best file until then, or its score by the metric that
+            counts.
+        accuracy: The same of the file it made, or as before if none.
         seconds: How long it took.
         kept: Whether its file is the best one, so far.
     """
@@ -64,7 +70,7 @@ class Report:
         accuracy_tflite: Share of labels the file gets right; `None` without class labels.
         max_abs_error: Largest difference of an output, in the output's unit.
         mean_abs_error: Mean difference of an output.
-        input: The file's input.
+        input: The file's input; of several a dictionary by the names of its signature.
         output: The file's output.
         operators: Number of operators of each kind.
         tensor_dtypes: Number of tensors of each type, weights included.
@@ -72,8 +78,13 @@ class Report:
             number of inputs tells (Wilson's interval); `None` without class labels.
         interval_tflite: The same of the file.
         max_accuracy_drop: How much less accurate the file was allowed to be; `None` for any.
+            If files are judged by another metric, how much lower that might be.
         remedies: What was tried to keep to that, in order.
         mixed: Layers that are in another precision than `quantization` says, by name.
+        metric_name: What file and model are judged by: the accuracy, unless a metric was
+            given.
+        metric_keras: The model's score by that, a share of 1; `None` if it was not known.
+        metric_tflite: The same of the file.
     """
 
     path: str
@@ -86,7 +97,7 @@ class Report:
     accuracy_tflite: float | None
     max_abs_error: float
     mean_abs_error: float
-    input: TensorInfo
+    input: TensorInfo | Mapping[str, TensorInfo]
     output: TensorInfo
     operators: Mapping[str, int]
     tensor_dtypes: Mapping[str, int]
@@ -95,13 +106,25 @@ class Report:
     max_accuracy_drop: float | None = None
     remedies: tuple[Remedy, ...] = ()
     mixed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    metric_name: str = ACCURACY
+    metric_keras: float | None = None
+    metric_tflite: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.metric_name == ACCURACY and self.metric_keras is None:
+            # Frozen, but not finished: without a metric the accuracy is what counts.
+            object.__setattr__(self, "metric_keras", self.accuracy_keras)
+            object.__setattr__(self, "metric_tflite", self.accuracy_tflite)
 
     @property
     def accuracy_drop(self) -> float | None:
-        """How much less accurate the file is than the model; `None` without class labels."""
-        if self.accuracy_keras is None or self.accuracy_tflite is None:
+        """How much less accurate the file is than the model; `None` if nothing was judged.
+
+        If they are judged by another metric, how much lower that is.
+        """
+        if self.metric_keras is None or self.metric_tflite is None:
             return None
-        return self.accuracy_keras - self.accuracy_tflite
+        return self.metric_keras - self.metric_tflite
 
     def to_dict(self) -> dict[str, Any]:
         """The report as dictionaries, lists, text and numbers, ready for JSON."""
@@ -112,6 +135,10 @@ class Report:
         rows["verified on"] = f"{self.verified_on} ({self.num_verified:,})"
         if self.agreement is not None:
             rows["agreement"] = f"{self.agreement:.2%}"
+        if self.metric_name != ACCURACY and self.metric_keras is not None:
+            rows[self.metric_name] = (
+                f"{self.metric_tflite:.2%} (Keras {self.metric_keras:.2%})"
+            )
         if self.accuracy_keras is not None:
             rows["accuracy"] = f"{self.accuracy_tflite:.2%} (Keras {self.accuracy_keras:.2%})"
         if self.interval_tflite is not None and self.interval_keras is not None:
@@ -123,10 +150,15 @@ class Report:
         if self.mixed:
             rows["mixed"] = ", ".join(f"{name} {kind}" for name, kind in self.mixed.items())
         rows["error"] = f"max {self.max_abs_error:.3g}, mean {self.mean_abs_error:.3g}"
-        rows["input"], rows["output"] = str(self.input), str(self.output)
+        if isinstance(self.input, TensorInfo):
+            rows["input"] = str(self.input)
+        else:
+            rows |= {f"input {name}": str(info) for name, info in self.input.items()}
+        rows["output"] = str(self.output)
         rows["operators"] = _counted(self.operators)
         rows["tensors"] = _counted(self.tensor_dtypes)
-        return "\n".join(f"{name:<12} {text}" for name, text in rows.items())
+        width = max(_WIDTH, *map(len, rows))
+        return "\n".join(f"{name:<{width}} {text}" for name, text in rows.items())
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -35,7 +35,7 @@ def quantizable(function: Any) -> Any:
     looks up are taken to count from the start of the vocabulary, as all tokenizers have it.
 
     Args:
-        function: A concrete function of one input that captures no variables.
+        function: A concrete function that captures no variables.
 
     Returns:
         An equivalent concrete function; `function` itself when there is nothing to do.
@@ -59,17 +59,20 @@ def quantizable(function: Any) -> Any:
     for node in found:
         node.input.append(_minus_one(graph, node) if node.op == "Neg" else node.input[0])
         node.op = "Mul"
-    source = function.inputs[0]
-    signature = tf.TensorSpec.from_tensor(source, name=source.op.name)
+    sources = [source.name for source in function.inputs]
+    signature = [
+        tf.TensorSpec.from_tensor(source, name=source.op.name) for source in function.inputs
+    ]
     structure = function.structured_outputs
     outputs = [tensor.name for tensor in function.outputs]
 
-    def rewritten(value: Any) -> Any:
-        tensors = tf.graph_util.import_graph_def(graph, {source.name: value}, outputs, name="")
+    def rewritten(*values: Any) -> Any:
+        given = dict(zip(sources, values, strict=True))
+        tensors = tf.graph_util.import_graph_def(graph, given, outputs, name="")
         return tf.nest.pack_sequence_as(structure, tensors)
 
     return tf.function(
-        rewritten, input_signature=[signature], autograph=False
+        rewritten, input_signature=signature, autograph=False
     ).get_concrete_function()
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_devices.inputs import Inputs, taken
 from tflite_export.inspection import operators_in
 from tflite_export.interpreter import TFLiteModel
 from tflite_export.quantization import INTEGER, check_quantization, quantize
@@ -38,7 +39,7 @@ class OperatorError(NamedTuple):
 
 def sensitivities(
     content: bytes,
-    inputs: Array,
+    inputs: Inputs,
     quantization: str = "int8",
     *,
     ranges: Ranges | None = None,
@@ -51,8 +52,8 @@ def sensitivities(
 
     Args:
         content: The bytes of a float32 file with the names of inner tensors.
-        inputs: Inputs `(n, ...)` as the model takes them, for ranges; outputs are compared on
-            the first 32.
+        inputs: Inputs `(n, ...)` as the model takes them, of several inputs by name, for
+            ranges; outputs are compared on the first 32.
         quantization: `"int8"`, `"int16x8"` or `"int4"`.
         ranges: Ranges of activations, instead of those of `inputs`.
 
@@ -66,7 +67,7 @@ def sensitivities(
     content = named(content)
     if ranges is None:
         ranges = measure(content, inputs)
-    compared = inputs[:_COMPARED]
+    compared = taken(inputs, slice(_COMPARED))
     expected = TFLiteModel(content).predict(compared)
     found = []
     for operator in operators_in(content):

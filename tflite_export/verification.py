@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +12,24 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_devices.inputs import Inputs, by_name, count
+from tflite_export.signature import arranged, input_specs
+
 __all__ = [
     "Comparison",
+    "Metric",
     "compare",
     "confidence_interval",
     "decision",
     "most_likely",
     "predict",
+    "scored",
 ]
 
 Array = NDArray[Any]
 Decide = Callable[[Array], Array]
+Metric = Callable[[Any, Any], Any]
+"""From labels and outputs, both `(n, ...)`, to a share of 1; larger is better."""
 
 _BATCH = 256
 _OF_QUANTITIES = ("squared", "absolute", "huber", "cosh", "mse", "mae", "mape", "msle")
@@ -38,6 +46,9 @@ class Comparison:
         accuracy_tflite: Share of labels the file gets right; `None` without class labels.
         max_abs_error: Largest difference of an output, in the output's unit.
         mean_abs_error: Mean difference of an output.
+        metric_keras: What the model is judged by: its score by the metric given, else its
+            accuracy; `None` where there is neither.
+        metric_tflite: The same of the file.
     """
 
     agreement: float | None
@@ -45,6 +56,8 @@ class Comparison:
     accuracy_tflite: float | None
     max_abs_error: float
     mean_abs_error: float
+    metric_keras: float | None = None
+    metric_tflite: float | None = None
 
 
 def most_likely(outputs: Array) -> Array:
@@ -58,14 +71,18 @@ def compare(
     actual: Array,
     labels: Array | None = None,
     decide: Decide | None = most_likely,
+    metric: Metric | None = None,
 ) -> Comparison:
     """Compare two sets of outputs for the same inputs.
 
     Args:
         expected: The model's outputs, `(n, ...)`.
         actual: The file's outputs, of the same shape.
-        labels: Class numbers or one-hot vectors. Labels of any other kind are ignored.
+        labels: Class numbers or one-hot vectors. For accuracies, labels of any other kind are
+            ignored; `metric` takes them as they are.
         decide: From outputs to class numbers. `None` if the outputs are quantities.
+        metric: From labels and outputs to a share of 1, larger is better. `None` takes the
+            accuracy.
 
     Returns:
         The comparison.
@@ -79,9 +96,44 @@ def compare(
         if truth is not None:
             accuracy_keras = float((wanted == truth).mean())
             accuracy_tflite = float((got == truth).mean())
+    metric_keras, metric_tflite = accuracy_keras, accuracy_tflite
+    if metric is not None and labels is not None:
+        metric_keras = scored(metric, labels, expected)
+        metric_tflite = scored(metric, labels, actual, worst=0.0)
     return Comparison(
-        agreement, accuracy_keras, accuracy_tflite, float(error.max()), float(error.mean())
+        agreement,
+        accuracy_keras,
+        accuracy_tflite,
+        float(error.max()),
+        float(error.mean()),
+        metric_keras,
+        metric_tflite,
     )
+
+
+def scored(metric: Metric, labels: Array, outputs: Array, worst: float | None = None) -> float:
+    """The score of outputs.
+
+    Args:
+        metric: As in `compare`.
+        labels: `(n, ...)`, as the data set has them.
+        outputs: `(n, ...)`, real numbers.
+        worst: What outputs count for which there is no finite score; `None` refuses them.
+
+    Raises:
+        ValueError: If the metric returns anything but a finite number.
+    """
+    score = metric(labels, outputs)
+    number = float(score) if np.ndim(score) == 0 else math.nan
+    if not math.isfinite(number):
+        if worst is not None:
+            return worst
+        raise ValueError(
+            "metric must return a finite number, a share of 1 of which more is better. "
+            f"Received: {score!r:.80} for labels of shape {labels.shape} and outputs of "
+            f"shape {outputs.shape}. Return a score such as the accuracy."
+        )
+    return number
 
 
 def confidence_interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
@@ -132,19 +184,26 @@ def decision(model: keras.Model, shape: tuple[int, ...]) -> Decide | None:
     return None
 
 
-def predict(model: keras.Model, inputs: Array, dtype: str = "float32") -> Array:
+def predict(model: keras.Model, inputs: Inputs) -> Array:
     """The model's own outputs, computed without compiling a predict function.
 
     Args:
         model: A model of one output.
-        inputs: `(n, ...)`.
-        dtype: The type the model takes.
+        inputs: `(n, ...)`, numbers of any type; of several inputs by name.
 
     Returns:
         Outputs `(n, ...)` in float32.
     """
-    batches = (inputs[i : i + _BATCH].astype(dtype) for i in range(0, len(inputs), _BATCH))
-    outputs = (keras.tree.flatten(model(batch, training=False))[0] for batch in batches)
+    types = {name: spec.dtype.name for name, spec in input_specs(model).items()}
+    given = by_name(inputs, types)
+    batches = (
+        {name: array[i : i + _BATCH].astype(types[name]) for name, array in given.items()}
+        for i in range(0, count(inputs), _BATCH)
+    )
+    outputs = (
+        keras.tree.flatten(model(arranged(model, batch), training=False))[0]
+        for batch in batches
+    )
     return np.concatenate(
         [keras.ops.convert_to_numpy(keras.ops.cast(y, "float32")) for y in outputs]
     )

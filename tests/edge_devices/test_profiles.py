@@ -135,7 +135,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", PROGRAMS.keys() - RESIZES.keys())
+@pytest.mark.parametrize("name", sorted(PROGRAMS.keys() - RESIZES.keys()))
 def test_operators_of_sequences_are_refused_where_there_is_no_kernel(name):
     refusing = {p.name for p in PROFILES if p.unsupported(PROGRAMS[name])}
     assert refusing == REFUSED.get(name, set())

@@ -188,11 +188,43 @@ def test_what_is_no_tflite_file_is_refused():
         arena(b"hello, world!")
 
 
-def test_files_with_several_inputs_have_an_arena_but_no_predict():
+def test_files_of_several_inputs_take_them_by_name():
+    tensors = tuple(Tensor((1, 4, 4, 2)) for _ in range(3))
+    content = synthesis.file(Program(tensors, (Operator("SUB", (0, 1), (2,)),), (0, 1), (2,)))
+    assert arena(content).activations == 3 * 32
+    model = TFLMModel(content)
+    assert list(model.inputs) == ["input", "input_1"]
+    rng = np.random.default_rng(0)
+    x = {name: rng.uniform(0, 1, (3, 4, 4, 2)) for name in model.inputs}
+    steps = [port.real(port.quantized(x[name])) for name, port in model.inputs.items()]
+    limits = model.output.real(np.array([-128, 127]))
+    expected = np.clip(steps[0] - steps[1], *limits)
+    np.testing.assert_allclose(model.predict(x), expected, atol=1.01 * model.output.scale)
+    assert compare_interpreters(content, x, portable=True).largest_difference <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x["input"], "2 inputs, and takes an array for each by name"),
+        (lambda x: {"input": x["input"]}, "'input', 'input_1'. Received: 'input'"),
+        (lambda x: {**x, "input_1": x["input"][1:]}, "all inputs. Received: 2 of 'input'"),
+        (lambda x: {**x, "input_1": x["input"][..., 0]}, "'input_1' must have shape"),
+    ],
+)
+def test_inputs_that_do_not_fit_a_file_of_several_are_refused(change, message):
     tensors = tuple(Tensor((1, 4, 4, 2)) for _ in range(3))
     content = synthesis.file(Program(tensors, (Operator("ADD", (0, 1), (2,)),), (0, 1), (2,)))
-    assert arena(content).activations == 3 * 32
-    with pytest.raises(ValueError, match="several inputs or outputs"):
+    x = {name: np.zeros((2, 4, 4, 2)) for name in ("input", "input_1")}
+    with pytest.raises(ValueError, match=message):
+        TFLMModel(content).predict(change(x))
+
+
+def test_a_file_of_several_outputs_is_not_run():
+    tensors = tuple(Tensor((1, 4, 4, 2)) for _ in range(3))
+    operators = (Operator("RELU", (0,), (1,)), Operator("RELU", (0,), (2,)))
+    content = synthesis.file(Program(tensors, operators, (0,), (1, 2)))
+    with pytest.raises(ValueError, match="several outputs"):
         TFLMModel(content)
 
 

@@ -297,11 +297,6 @@ class TestRefuses:
     def test_an_unbuilt_model(self):
         self.refused(keras.Sequential([layers.Dense(2)]), r"unbuilt model")
 
-    def test_several_inputs(self):
-        a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
-        model = keras.Model([a, b], layers.Add()([a, b]))
-        self.refused(model, r"several inputs.*yet.*Received: .*\['a', 'b'\]")
-
     def test_several_outputs(self):
         a = keras.Input((3,))
         model = keras.Model(a, [layers.Dense(2)(a), layers.Dense(2)(a)])
