@@ -30,6 +30,8 @@ __all__ = [
 Scores = dict[str, float]
 Numbers = float | tuple[float, ...]
 
+_FEWEST_STEPS = 2  # of an int8 output, by which a quantity must deviate
+
 
 class Task(abc.ABC):
     """Turns the features of a space into an answer, and says how good answers are.
@@ -299,9 +301,10 @@ class Regression(Task):
     loss is the mean squared error over the mean square of `scale`: of standardised targets it
     is 1 for a model that knows the mean alone.
 
-    Several quantities share the loss, and the scale of an int8 file's output. Where they
-    differ much in size the small ones count little and are rounded coarsely: standardise them
-    before, or search for each.
+    Several quantities share the loss, and an int8 file has one scale for all its answers and
+    for zero. Where quantities differ much in size the small ones count little and are rounded
+    coarsely, as are those that vary little beside their size, such as years: standardise them
+    before. Those that would be lost are refused.
 
     Targets are `(n, units)`. The scores are `loss`; `mae` and `rmse`, in the unit of the
     targets; and `r2`, the share of their variance that is explained, the mean over units.
@@ -394,6 +397,16 @@ class Regression(Task):
         wanted = np.asarray(targets)
         _targets.check_shape(self, wanted, (self.units,))
         _targets.check_finite(wanted)
+        low, high = min(float(wanted.min()), 0.0), max(float(wanted.max()), 0.0)
+        deviation = wanted.std(axis=0, dtype=np.float64)
+        lost = (deviation > 0) & (deviation < _FEWEST_STEPS * (high - low) / 255)
+        if lost.any():
+            raise ValueError(
+                "Quantities must vary enough beside their size, because an int8 file has one "
+                "scale for all answers and zero. Received: targets with a deviation of "
+                f"{deviation[lost].min():.3g} where answers go from {low:.3g} to {high:.3g}. "
+                "Subtract a number near the mean before the search, or standardise each."
+            )
 
     def _weight(self) -> float:
         return float(1 / np.mean(np.square(self.scale)))
