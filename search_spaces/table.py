@@ -25,10 +25,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["encode", "encoder"]
+__all__ = ["columns_of", "encode", "encoder", "facts"]
 
 _BATCH = 4096  # rows encoded at a time
 _LARGEST = 2**31 - 1  # of whole numbers that Keras looks up
+
+
+def columns_of(table: Any) -> dict[str, Any]:
+    """The columns of a table by name, whatever holds them.
+
+    Args:
+        table: A mapping of columns; a data frame, or any object with `columns` that gives them
+            by `table[name]`; a structured array; or an array of objects `(rows, columns)`,
+            whose columns are named `column_0` and on.
+
+    Raises:
+        ValueError: If it is none of these, or two columns have one name.
+    """
+    if isinstance(table, Mapping):
+        return {str(name): values for name, values in table.items()}
+    if hasattr(table, "columns"):
+        names = [str(name) for name in table.columns]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"Columns must have different names. Received: {names}. Rename them."
+            )
+        return {str(name): table[name] for name in table.columns}
+    array = np.asarray(table, dtype=None if hasattr(table, "dtype") else object)
+    if array.dtype.names:
+        return {name: array[name] for name in array.dtype.names}
+    if array.ndim != 2:
+        raise ValueError(
+            f"A table has rows and columns. Received: {array.dtype.name} of shape "
+            f"{array.shape}. Pass a dictionary of columns."
+        )
+    rows = array.astype(object)  # in which each column is of a kind of its own
+    return {
+        f"column_{number:0{len(str(rows.shape[1] - 1))}}": rows[:, number]
+        for number in range(rows.shape[1])
+    }
 
 
 def encoder(
@@ -115,6 +150,36 @@ def encode(encoder: Any, columns: Mapping[str, ArrayLike]) -> NDArray[np.float32
     return np.concatenate(parts).astype(np.float32)
 
 
+def facts(encoder: Any) -> list[dict[str, Any]]:
+    """What `encoder` has learned, for who would encode rows without Keras.
+
+    Returns:
+        For each column, in the order in which they are encoded, `name` and `width`, the
+        numbers it becomes; and of numbers `mean` and `deviation`, of categories the
+        `categories` by place, where the first stands for all that are new.
+    """
+    found = []
+    for name in sorted(encoder.features):
+        layer = encoder.preprocessors[name]
+        if encoder.features[name].output_mode == "one_hot":
+            known = [
+                value.item() if hasattr(value, "item") else value
+                for value in layer.get_vocabulary()
+            ]
+            found.append({"name": name, "width": len(known), "categories": [None, *known[1:]]})
+        else:
+            mean, variance = np.ravel(layer.mean), np.ravel(layer.variance)
+            found.append(
+                {
+                    "name": name,
+                    "width": 1,
+                    "mean": float(mean[0]),
+                    "deviation": float(np.sqrt(variance[0])),
+                }
+            )
+    return found
+
+
 def _batches(space: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     import tensorflow as tf
 
@@ -166,9 +231,12 @@ def _array(name: str, values: ArrayLike) -> NDArray[Any]:
 
 def _of_one_kind(name: str, array: NDArray[Any]) -> NDArray[Any]:
     kinds: dict[str, int] = {}
+    texts = any(isinstance(value, str) for value in array)
     for row, value in enumerate(array):
-        kind = "a missing value" if value is None else type(value).__name__
-        if isinstance(value, (bool, np.bool_, int, float, np.integer, np.floating)):
+        kind = type(value).__name__
+        if _is_missing(value, texts):
+            kind = "a missing value"
+        elif isinstance(value, (bool, np.bool_, int, float, np.integer, np.floating)):
             kind = "a number"
         elif isinstance(value, str):
             kind = "a text"
@@ -180,6 +248,13 @@ def _of_one_kind(name: str, array: NDArray[Any]) -> NDArray[Any]:
             f"{found} in {name!r}. Convert them to one kind, and fill in what is missing."
         )
     return np.asarray(array.tolist())
+
+
+def _is_missing(value: Any, among_texts: bool) -> bool:
+    """Whether this stands for no value; NaN does among texts, as data frames have it."""
+    if among_texts and isinstance(value, (float, np.floating)) and np.isnan(value):
+        return True
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _kind(values: NDArray[Any]) -> str:

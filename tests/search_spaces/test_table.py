@@ -4,7 +4,7 @@ import pytest
 
 from search_spaces.mlp import MLP
 from search_spaces.realise import realise
-from search_spaces.table import encode, encoder
+from search_spaces.table import columns_of, encode, encoder
 
 COLUMNS = {
     "age": [31, 54, 27, 40],
@@ -12,6 +12,24 @@ COLUMNS = {
     "income": np.array([1.2e4, 3.3e4, 1.9e4, 2.0e4]),
     "member": np.array([True, False, False, True]),
 }
+
+
+class Frame:
+    """As a data frame shows itself."""
+
+    def __init__(self, columns):
+        self._columns = columns
+
+    @property
+    def columns(self):
+        return list(self._columns)
+
+    def __getitem__(self, name):
+        return np.asarray(self._columns[name])
+
+
+class NAType:
+    """As data frames mark what is missing."""
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +83,44 @@ def test_a_network_takes_encoded_rows(adapted):
     keras.backend.clear_session()
 
 
+def test_columns_are_the_same_whatever_holds_them(adapted):
+    space, _ = adapted
+    rows = list(zip(*COLUMNS.values(), strict=True))
+    structured = np.array(
+        rows, [("age", int), ("city", "U4"), ("income", float), ("member", bool)]
+    )
+    for columns in (Frame(COLUMNS), structured):
+        found = columns_of(columns)
+        assert list(found) == list(COLUMNS)
+        np.testing.assert_array_equal(encode(space, found), encode(space, COLUMNS))
+    found = columns_of(np.array(rows, object))
+    assert list(found) == ["column_0", "column_1", "column_2", "column_3"]
+    assert found["column_1"].tolist() == COLUMNS["city"]
+    assert list(columns_of([[0] * 11]))[1] == "column_01"
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (np.zeros(3), r"rows and columns\. Received: float64 of shape \(3,\)"),
+        (Frame({1: [2], "1": [3]}), r"different names\. Received: \['1', '1'\]"),
+    ],
+)
+def test_what_is_no_table_is_refused(columns, message):
+    with pytest.raises(ValueError, match=message):
+        columns_of(columns)
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
         ({"a": [1, "x", 2.0]}, r"not both, .* Received: a number \(row 0\), a text \(row 1\)"),
         ({"a": ["x", None]}, r"Received: a text \(row 0\), a missing value \(row 1\) in 'a'"),
+        (
+            {"a": ["x", np.nan]},
+            r"Received: a text \(row 0\), a missing value \(row 1\) in 'a'",
+        ),
+        ({"a": [1, NAType()]}, r"a number \(row 0\), a missing value \(row 1\) in 'a'"),
         ({"a": [1.0, np.nan]}, r"must be finite\. Received: nan in row 1 of 'a'"),
         ({"a": [1, 2], "b": [1]}, r"of one length, at least 1\. Received: lengths="),
         ({"a": []}, r"of one length, at least 1\. Received: lengths="),
