@@ -54,12 +54,21 @@ def _macs(layer: Any) -> int:
             return int(weights * layer.input.shape[1])
         case layers.Embedding():
             return 0  # looked up
+        case keras.Model():
+            return sum(map(_product_macs, layer.operations))
         case _ if not kernels:
             return 0
     raise TypeError(
         "The multiply-accumulates of a layer with matrices must be known. Received: "
         f"{type(layer).__name__} with kernels of {kernels}. Say how often they are used."
     )
+
+
+def _product_macs(operation: Any) -> int:
+    """Of an operation in a model within the model, a front end: products with constants."""
+    if type(operation).__name__ != "Matmul":
+        return 0
+    return int(math.prod(operation.output.shape[1:]) * operation.input.shape[-1])
 
 
 def _einsum_macs(layer: layers.EinsumDense) -> int:

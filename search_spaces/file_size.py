@@ -24,6 +24,8 @@ _BUFFER = 12  # table of a buffer, and the length of its values
 _ALIGNMENT = 16  # of the values in a buffer
 _TENSOR = 54  # tables of a constant, of its quantization and its buffer, and links to them
 
+_UNSCALED = 40  # of an activation that has no scale, less than of one that has
+
 # Operators that pass values on, so that their output has the scale of their input.
 _MOVING = (
     *("CONCATENATION", "GATHER", "PACK", "PAD", "RESHAPE", "RESIZE_BILINEAR"),
@@ -91,6 +93,8 @@ def parts(program: Program) -> Parts:
     shapes: set[Shape] = {tensor.shape for tensor in program.tensors}
     shapes |= {constant.shape for constant in constants}
     settled += sum(_LENGTH + _DIMENSION * len(shape) for shape in shapes)
+    floating = [one for one in program.tensors if one.dtype.startswith(("float", "complex"))]
+    settled -= _UNSCALED * len(floating)
     # The zero points of all weights and biases with as many channels are the same zeros.
     zeros = {constant.scales for constant in constants if constant.scales > 1}
     settled += sum(_LENGTH + _ZERO_POINT * count + _LENGTH // 2 for count in zeros)

@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from search_spaces.front_end import FrontEnd
+
 Shape = tuple[int, ...]
 Size = int | tuple[int, int]
 Settings = Mapping[str, Any]
@@ -230,12 +232,22 @@ def _attention_macs(s: Settings, x: Sequence[Shape], y: Shape) -> int:
     return int(4 * length * channels * inner + 2 * length * length * inner)
 
 
+def _front_end(s: Settings, x: Sequence[Shape]) -> FrontEnd:
+    return FrontEnd.of({**s, "samples": x[0][0]})
+
+
+def _front_end_macs(s: Settings, x: Sequence[Shape], y: Shape) -> int:
+    # What runs before the file is not among its costs.
+    return _front_end(s, x).macs if s["in_graph"] else 0
+
+
 def _recurrent_macs(s: Settings, x: Sequence[Shape], y: Shape) -> int:
     return x[0][0] * _recurrent_weights(s, x)
 
 
 OPERATIONS: dict[str, Operation] = {
     "input": Operation(lambda s, x: s["shape"]),
+    "front_end": Operation(lambda s, x: _front_end(s, x).shape, macs=_front_end_macs),
     "rescale": Operation(_same),
     "conv": Operation(
         lambda s, x: _window(s, x, s["kernel"], s["filters"]), _conv_params, _conv_macs
