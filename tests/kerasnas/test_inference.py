@@ -1,4 +1,4 @@
-"""The task of a data set: 25 prepared ones, and those that must be asked for."""
+"""The task of a data set: prepared ones, and those that must be asked for."""
 
 import os
 import pathlib
@@ -105,6 +105,12 @@ PREPARED = {  # labels, where they belong, the task, and the targets if these ar
         {**TOKENS, "x": tokens, "vocabulary_size": 64},
         NextToken(64),
         tokens[:, 1:],
+    ),
+    "as many labels as tokens": (
+        np.tile(multilabel[:30, :4], 2),
+        {**TOKENS, "x": tokens[:, 1:]},
+        MultiLabel(8),
+        None,
     ),
     "classes of tokens": (
         classes[:30],
