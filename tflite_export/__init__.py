@@ -19,6 +19,7 @@ print(report)
 | `verification.py`      | `compare`: the file against the model it came from               |
 | `report.py`            | `Report`: what is known of an exported file                      |
 | `silence.py`           | the native libraries kept quiet                                  |
+| `answers.py`           | what the outputs of a file mean, by its task                     |
 | `card.py`              | `model_card`: what is known of a file, for others                |
 | `c_source.py`          | `c_array`: the file as C++ for microcontrollers                  |
 | `device_costs.py`      | what a file costs on devices, in words                           |

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from edge_devices.flatbuffer import read
+from edge_devices.inputs import input_names
 from edge_devices.memory import memory
 from edge_devices.program import Operator, Program
 from edge_devices.tflm import OPERATORS
@@ -16,6 +18,9 @@ __all__ = ["CArray", "c_array", "resolver_methods"]
 _ARENA_MARGIN = 0.1
 _ALIGNMENT = 16
 _BYTES_A_LINE = 12
+_COLUMNS = 90
+
+Details = tuple[str, tuple[int, ...], float, int]
 
 _SPELT_OTHERWISE = {
     "BATCH_MATMUL": "BatchMatMul",
@@ -46,12 +51,13 @@ def c_array(
     name: str = "model",
     *,
     labels: Sequence[str] = (),
+    output: str = "",
     margin: float = _ARENA_MARGIN,
 ) -> CArray:
     """Write a file as C++ for TensorFlow Lite Micro.
 
     The header declares the array, its length, the size of the tensor arena, scales and zero
-    points of input and output, and `Register{Name}Ops`, which adds exactly the operators of
+    points of inputs and output, and `Register{Name}Ops`, which adds exactly the operators of
     this file to a `MicroMutableOpResolver<N>` of that size, so that no other kernel is
     linked. The source defines the array, constant, in flash, and aligned to 16 bytes.
 
@@ -61,6 +67,7 @@ def c_array(
         name: Name of the array, `g_{name}`, and of `{name}.h`, which the source includes:
             lower case words with underscores.
         labels: Names of the classes, to be written as an array too; none are needed.
+        output: What comes out, for people: a comment.
         margin: Share that is added to the computed size of the arena, beside what the
             kernels of CMSIS-NN take more than the portable ones. Too small an arena fails
             when the interpreter allocates its tensors, too large a one wastes RAM.
@@ -80,7 +87,7 @@ def c_array(
     program = read(content)
     methods = resolver_methods(program)
     arena = _rounded_up(memory(program, kernels="cmsis_nn").total * (1 + margin))
-    header = _header(content, name, program, methods, arena, labels)
+    header = _header(content, name, program, methods, arena, labels, output)
     return CArray(header, _source(content, name, labels), arena, methods)
 
 
@@ -136,16 +143,23 @@ def _header(
     methods: Sequence[str],
     arena: int,
     labels: Sequence[str],
+    output: str,
 ) -> str:
-    camel = "".join(part.capitalize() for part in name.split("_"))
+    camel = _camel(name)
     guard = f"{name.upper()}_H_"
     registered = "\n".join(f"  TF_LITE_ENSURE_STATUS(resolver.{each}());" for each in methods)
+    inputs, result = _quantization(content)
+    several = len(inputs) > 1
     tensors = "".join(
-        _tensor(f"k{camel}{side}", side, details)
-        for side, details in zip(("Input", "Output"), _quantization(content), strict=True)
+        _tensor(f"k{camel}Input", "Input", details)
+        if not several
+        else _numbered(f"k{camel}Input{_camel(called)}", called, index, details)
+        for index, (called, details) in enumerate(inputs.items())
     )
+    tensors += _tensor(f"k{camel}Output", "Output", result)
+    tensors += "".join(f"// {line}\n" for line in textwrap.wrap(output, _COLUMNS))
     named = (
-        f"\n// Names of the classes, in the order of the outputs.\n"
+        f"\n// Names of the outputs, in their order.\n"
         f"extern const char* const k{camel}Labels[{len(labels)}];\n"
         if labels
         else ""
@@ -180,7 +194,7 @@ inline TfLiteStatus Register{camel}Ops({camel}OpResolver& resolver) {{
 
 
 def _source(content: bytes, name: str, labels: Sequence[str]) -> str:
-    camel = "".join(part.capitalize() for part in name.split("_"))
+    camel = _camel(name)
     lines = (
         ", ".join(f"0x{byte:02x}" for byte in content[start : start + _BYTES_A_LINE])
         for start in range(0, len(content), _BYTES_A_LINE)
@@ -204,14 +218,15 @@ def _escaped(label: str) -> str:
     )
 
 
-def _quantization(content: bytes) -> list[tuple[str, tuple[int, ...], float, int]]:
-    """Type, shape, scale and zero point of the first input and output."""
+def _quantization(content: bytes) -> tuple[dict[str, Details], Details]:
+    """Type, shape, scale and zero point of all inputs by name, and of the first output."""
     from ai_edge_litert import schema_py_generated as schema
 
     graph = schema.Model.GetRootAs(content).Subgraphs(0)
     types = {value: name for name, value in vars(schema.TensorType).items()}
-    found = []
-    for index in (graph.Inputs(0), graph.Outputs(0)):
+    found: list[Details] = []
+    names = input_names(content)
+    for index in (*(graph.Inputs(i) for i in range(len(names))), graph.Outputs(0)):
         tensor = graph.Tensors(index)
         parameters: Any = tensor.Quantization()
         quantized = parameters is not None and parameters.ScaleLength() > 0
@@ -223,10 +238,20 @@ def _quantization(content: bytes) -> list[tuple[str, tuple[int, ...], float, int
                 parameters.ZeroPoint(0) if quantized else 0,
             )
         )
-    return found
+    return dict(zip(names, found, strict=False)), found[-1]
 
 
-def _tensor(prefix: str, side: str, details: tuple[str, tuple[int, ...], float, int]) -> str:
+def _camel(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+def _numbered(prefix: str, name: str, index: int, details: Details) -> str:
+    """One of several inputs, which the interpreter knows by their numbers."""
+    text = _tensor(prefix, f"Input {index}, {name}", details)
+    return f"{text}constexpr int {prefix}Index = {index};\n"
+
+
+def _tensor(prefix: str, side: str, details: Details) -> str:
     dtype, shape, scale, zero_point = details
     text = f"\n// {side}: {dtype} of shape {shape}"
     if not scale:

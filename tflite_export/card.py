@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from edge_devices.units import COSTS, format_cost
-from tflite_export.report import Remedy, Report
+from tflite_export.answers import answer_of
+from tflite_export.report import ACCURACY, Remedy, Report
 
 __all__ = ["model_card"]
 
@@ -21,6 +22,7 @@ def model_card(
     name: str = "model",
     data: Mapping[str, Any] | None = None,
     labels: Sequence[str] = (),
+    task: str | None = None,
     confusion: Sequence[Sequence[int]] | None = None,
     costs: Mapping[str, float] | None = None,
     limits: Mapping[str, float] | None = None,
@@ -38,7 +40,9 @@ def model_card(
         report: What `tflite_export.export` returned, or its `to_dict()`.
         name: Name of the model.
         data: Facts about the data by name, e.g. `{"name": "digits", "test examples": 360}`.
-        labels: Names of the classes.
+        labels: Names of the classes, or of what else there is an output for.
+        task: What the network was trained for, as in `with_metadata`, which says what comes
+            out; `None` says nothing.
         confusion: Of each class (rows) how many examples were taken for each (columns).
         costs: What the file costs, in base units: see `edge_devices.units`.
         limits: Upper bounds that were asked for, likewise.
@@ -55,11 +59,11 @@ def model_card(
         f"# {name}",
         _opening(facts),
         _section("Intended use", [_ASKED]),
-        _section("Data", _data(data, labels)),
+        _section("Data", _data(data, labels, task)),
         _section("Accuracy", [*_accuracy(facts), *_confusion(confusion, labels)]),
         _section("Costs", [*_costs(costs or {}, limits or {}), *_devices(devices)]),
         _section("How it was found", _search(search)),
-        _section("The file", _file(facts, notes, versions)),
+        _section("The file", _file(facts, notes, versions, task)),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -72,9 +76,19 @@ _ASKED = (
 
 def _opening(facts: Mapping[str, Any]) -> str:
     text = f"A TensorFlow Lite file of {facts['bytes']:,} bytes, `{facts['quantization']}`"
+    name, score = _metric(facts)
+    if name != ACCURACY and score is not None:
+        return f"{text}, whose {name} is {score:.2%} on {_judged_on(facts)}."
     if facts.get("accuracy_tflite") is None:
         return f"{text}."
     return f"{text}, which gets {facts['accuracy_tflite']:.2%} right of {_judged_on(facts)}."
+
+
+def _metric(facts: Mapping[str, Any]) -> tuple[str, float | None]:
+    """What the file is judged by, and its score."""
+    name = str(facts.get("metric_name") or ACCURACY)
+    key = "accuracy_tflite" if name == ACCURACY else "metric_tflite"
+    return name, facts.get(key)
 
 
 def _section(title: str, blocks: Iterable[str]) -> str:
@@ -93,12 +107,15 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
-def _data(data: Mapping[str, Any] | None, labels: Sequence[str]) -> list[str]:
+def _data(
+    data: Mapping[str, Any] | None, labels: Sequence[str], task: str | None
+) -> list[str]:
     facts = dict(data or {})
     if labels:
         shown = ", ".join(map(_cell, labels[:_SHOWN_LABELS]))
         more = f", and {len(labels) - _SHOWN_LABELS} more" * (len(labels) > _SHOWN_LABELS)
-        facts[f"{len(labels)} classes"] = shown + more
+        what = {"multilabel": "labels", "regression": "quantities", "next_token": "tokens"}
+        facts[f"{len(labels)} {what.get(task or '', 'classes')}"] = shown + more
     return [_table(list(facts.items()), ["", ""])]
 
 
@@ -114,12 +131,15 @@ def _judged_on(facts: Mapping[str, Any]) -> str:
 
 
 def _accuracy(facts: Mapping[str, Any]) -> list[str]:
-    rows = []
+    rows, scores = [], []
+    name, judged = _metric(facts)
     for what, side in (("Keras model", "keras"), (f"{facts['quantization']} file", "tflite")):
         share, interval = facts.get(f"accuracy_{side}"), facts.get(f"interval_{side}")
         if share is not None:
             within = f"{interval[0]:.2%} to {interval[1]:.2%}" if interval else ""
             rows.append([what, f"{share:.2%}", within])
+        if name != ACCURACY and judged is not None:
+            scores.append([what, f"{facts[f'metric_{side}']:.2%}"])
     compared = (
         f"Outputs of file and Keras model differ by {facts['mean_abs_error']:.3g} on average, "
         f"by {facts['max_abs_error']:.3g} at most"
@@ -128,6 +148,7 @@ def _accuracy(facts: Mapping[str, Any]) -> list[str]:
         compared += f"; the decision is the same for {facts['agreement']:.2%}"
     return [
         f"Measured on {_judged_on(facts)}.",
+        _table(scores, ["", name]),
         _table(rows, ["", "accuracy", "95 % confidence (Wilson)"]),
         f"{compared}.",
     ]
@@ -184,9 +205,19 @@ def _search(search: Mapping[str, Any] | None) -> list[str]:
 
 
 def _file(
-    facts: Mapping[str, Any], notes: Sequence[str], versions: Mapping[str, str] | None
+    facts: Mapping[str, Any],
+    notes: Sequence[str],
+    versions: Mapping[str, str] | None,
+    task: str | None,
 ) -> list[str]:
-    rows = [[side, _tensor(facts[side])] for side in ("input", "output") if facts.get(side)]
+    given = facts.get("input") or {}
+    one = "dtype" in given
+    inputs = {"input": given} if one else {f"input `{k}`": v for k, v in given.items()}
+    rows = [[side, _tensor(info)] for side, info in inputs.items()]
+    if facts.get("output"):
+        rows.append(["output", _tensor(facts["output"])])
+    if task is not None:
+        rows.append(["what comes out", answer_of(task).sentence])
     for title, key in (("operators", "operators"), ("tensors", "tensor_dtypes")):
         counted = (f"{count} {name}" for name, count in (facts.get(key) or {}).items())
         rows.append([title, ", ".join(counted)])
@@ -206,6 +237,8 @@ def _remedies(facts: Mapping[str, Any]) -> str:
     if not tried:
         return ""
     limit = facts.get("max_accuracy_drop")
+    name, _ = _metric(facts)
+    lost = "accuracy" if name == ACCURACY else f"of the {name}"
     allowed = "" if limit is None else f" ({100 * limit:g} percent points)"
     flattered = (
         " It was chosen on the examples above, so that the file's accuracy there is a little "
@@ -214,7 +247,7 @@ def _remedies(facts: Mapping[str, Any]) -> str:
         else ""
     )
     lines = [
-        f"Quantizing cost more accuracy than was allowed{allowed}.{flattered} What was tried:",
+        f"Quantizing cost more {lost} than was allowed{allowed}.{flattered} What was tried:",
         "",
         *(f"- {remedy}" for remedy in tried),
     ]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tflite_export.answers import answer_of
 from tflite_export.metadata import LABELS
 
 __all__ = ["example_program"]
@@ -13,40 +14,53 @@ __all__ = ["example_program"]
 
 def example_program(
     metadata: Mapping[str, Any],
-    shape: tuple[int, ...],
+    shape: tuple[int, ...] | Mapping[str, tuple[int, ...]],
     *,
     file: str = "model.tflite",
     labels: Sequence[str] = (),
     sample: str | None = None,
+    task: str | None = None,
 ) -> str:
     """Write a Python program that runs a file on inputs and prints what it says.
 
     It needs NumPy and `ai_edge_litert` only, and Pillow where it is given a picture. It
-    prepares an input as the metadata ask for, then quantizes it by the file's own scale.
+    prepares an input as the metadata ask for, then quantizes it by the file's own scale. Of
+    several inputs it is given `.npz` files, with an array for each by name.
 
     Args:
         metadata: What `read_metadata` tells of the file.
-        shape: Shape of the input with the batch, which is 1.
+        shape: Shape of the input with the batch, which is 1; of several inputs one for each,
+            by name.
         file: Name of the file, which lies beside the program.
         labels: Labels to write into the program. Without them, those inside the file are
             read, if `metadata` has any.
-        sample: Name of a `.npy` file beside the program with one input, which is taken when
-            the program is given none.
+        sample: Name of a `.npy` file (`.npz` of several inputs) beside the program with one
+            example, which is taken when the program is given none.
+        task: What the network was trained for, as in `with_metadata`: the program says what
+            that is about. `None` takes a file with labels for a classifier, and prints the
+            numbers of others.
 
     Returns:
         The text of the program.
+
+    Raises:
+        ValueError: If there is no such task.
     """
-    about = metadata["input"]
     names = labels or metadata["labels"]
-    given = "array.npy or picture.png" if _pictures(about) else "array.npy"
+    if isinstance(shape, Mapping):
+        given, load, run = _SEVERAL_GIVEN, _LOAD_SEVERAL, _RUN_SEVERAL
+    else:
+        about = metadata["input"]
+        given = "array.npy or picture.png" if _pictures(about) else "array.npy"
+        load = _LOAD.replace("<picture>", _picture(about))
+        run = _RUN.replace("<normalised>", _NORMALISED if _normalises(about) else "")
+        run = run.replace("<input>", about["name"])
     head = _head(file, f"[{given} ...]" if sample else f"{given} ...").strip("\n")
     parts = [
-        f"{head}\n\n{_constants(metadata, shape, file, labels)}",
-        _LOAD.replace("<picture>", _picture(about)),
-        _RUN.replace("<normalised>", _NORMALISED if _normalises(about) else "")
-        .replace("<input>", about["name"])
-        .replace("<output>", metadata["output"]["name"]),
-        _CLASSES if names else _NUMBERS,
+        f"{head}\n\n{_constants(metadata, shape, file, labels, task)}",
+        load,
+        run.replace("<output>", metadata["output"]["name"]),
+        *_shown(task, bool(names)),
         _MAIN.replace("<default>", f" or [HERE / {_quoted(sample)}]" if sample else ""),
     ]
     program = "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -70,21 +84,57 @@ from ai_edge_litert.interpreter import Interpreter
 '''
 
 
+def _shown(task: str | None, labelled: bool) -> list[str]:
+    """The parts that print what an output says."""
+    if task is None and not labelled:
+        return [_NUMBERS]
+    return [_NAMED if labelled else _NUMBERED, answer_of(task or "classification").program]
+
+
 def _constants(
-    metadata: Mapping[str, Any], shape: tuple[int, ...], file: str, labels: Sequence[str]
+    metadata: Mapping[str, Any],
+    shape: tuple[int, ...] | Mapping[str, tuple[int, ...]],
+    file: str,
+    labels: Sequence[str],
+    task: str | None,
 ) -> str:
-    about = metadata["input"]
     lines = ["HERE = Path(__file__).parent", f"MODEL = HERE / {_quoted(file)}"]
-    lines += [f"# {text}" for text in (_one_line(about["description"]), _range(about)) if text]
-    lines += [f"SHAPE = {shape[1:]!r}"]
-    if _normalises(about):
-        lines += [f"MEAN, STD = {_numbers(about['mean'])}, {_numbers(about['std'])}"]
+    if isinstance(shape, Mapping):
+        lines += _about_several(metadata["inputs"], shape)
+    else:
+        about = metadata["input"]
+        said = (_one_line(about["description"]), _range(about))
+        lines += [f"# {text}" for text in said if text]
+        lines += [f"SHAPE = {shape[1:]!r}"]
+        if _normalises(about):
+            lines += [f"MEAN, STD = {_numbers(about['mean'])}, {_numbers(about['std'])}"]
+    if task is not None and "PIXELS" in answer_of(task).program:
+        shapes = list(shape.values()) if isinstance(shape, Mapping) else [shape]
+        image = next((each for each in shapes if len(each) == 4), shapes[0])
+        lines += [f"PIXELS = {image[1:3]!r}  # height and width of the image"]
     if labels:
         lines += ["LABELS = [", *(f"    {_quoted(label)}," for label in labels), "]"]
     elif metadata["labels"]:
         lines += ["with zipfile.ZipFile(MODEL) as archive:  # the labels are in the file"]
         lines += [f'    LABELS = archive.read("{LABELS}").decode().splitlines()']
     return "\n".join(lines)
+
+
+def _about_several(
+    inputs: Sequence[Mapping[str, Any]], shapes: Mapping[str, tuple[int, ...]]
+) -> list[str]:
+    lines = ["SHAPES = {"]
+    for about in inputs:
+        said = (_one_line(about["description"]), _range(about))
+        lines += [f"    # {text}" for text in said if text]
+        lines += [f"    {_quoted(about['name'])}: {tuple(shapes[about['name']])[1:]!r},"]
+    lines += ["}", "NORMALISATION = {  # mean and deviation"]
+    lines += [
+        f"    {_quoted(about['name'])}: ({_numbers(about['mean'])}, {_numbers(about['std'])}),"
+        for about in inputs
+        if _normalises(about)
+    ]
+    return [*lines, "}"]
 
 
 def _one_line(text: str) -> str:
@@ -155,11 +205,45 @@ def run(x):
     return (y.astype(np.float32) - zero_point) * np.float32(scale) if scale else y
 '''
 
-_CLASSES = '''
-def show(y):
-    """The likeliest classes, each with the model's score, the likeliest first."""
-    for index in np.argsort(-y)[:3]:
-        print(f"{LABELS[index]}\\t{y[index]:.4g}")
+_SEVERAL_GIVEN = "arrays.npz"
+
+_LOAD_SEVERAL = '''
+def load(path):
+    """One example as it is measured: an array for each input, in the model's shapes."""
+    with np.load(path) as arrays:
+        return {name: arrays[name].reshape(shape) for name, shape in SHAPES.items()}
+'''
+
+_RUN_SEVERAL = '''
+def run(x):
+    """The model's output for one example, in real numbers."""
+    model = Interpreter(str(MODEL), num_threads=1).get_signature_runner("serving_default")
+    given = {}
+    for name, source in model.get_input_details().items():
+        mean, std = NORMALISATION.get(name, (0, 1))
+        value = (x[name][np.newaxis].astype(np.float32) - mean) / std
+        scale, zero_point = source["quantization"]
+        if scale:  # the file computes with integers
+            limits = np.iinfo(source["dtype"])
+            value = np.round(value / np.float32(scale)) + zero_point
+            value = np.clip(value, limits.min, limits.max)
+        given[name] = value.astype(source["dtype"])
+    target = model.get_output_details()["<output>"]
+    y = model(**given)["<output>"][0]
+    scale, zero_point = target["quantization"]
+    return (y.astype(np.float32) - zero_point) * np.float32(scale) if scale else y
+'''
+
+_NAMED = '''
+def named(index):
+    """The label of an output."""
+    return LABELS[index]
+'''
+
+_NUMBERED = '''
+def named(index):
+    """The number of an output: it has no label."""
+    return str(index)
 '''
 
 _NUMBERS = '''

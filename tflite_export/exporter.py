@@ -38,6 +38,7 @@ from tflite_export.verification import (
     compare,
     confidence_interval,
     decision,
+    fitting,
     predict,
     scored,
 )
@@ -270,7 +271,7 @@ class _Test:
             given, self.on = random_inputs(shape, _RANDOM_INPUTS, seed), "random inputs"
         self.inputs, self._labels = given.inputs, given.labels
         self._expected = predict(model, self.inputs)
-        self._decide = decision(model, self._expected.shape)
+        self._decide = decision(model, self._expected.shape, self._labels)
         self._name = ACCURACY if judged_by is None else judged_by[0]
         self._metric = None if judged_by is None else judged_by[1]
         if self._metric is None:
@@ -282,6 +283,8 @@ class _Test:
                 "`validation_data=(x, y)`."
             )
         scored(self._metric, self._labels, self._expected)
+        if not fitting(self._labels, self._expected.shape):
+            self._decide = None  # e.g. boxes, read from a map of numbers of several kinds
 
     def of(self, file: bytes) -> Comparison:
         """How a file compares with the model."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from edge_devices.inputs import input_names
 from edge_devices.source import Source, content_of
+from tflite_export.answers import answer_of, outputs_labelled
 from tflite_export.compaction import packed, unpacked
 from tflite_export.flatbuffer_tables import (
     Byte,
@@ -57,17 +59,21 @@ _COLORS = {1: "grayscale", 3: "rgb"}
 _COLOR_CODES = {"rgb": 1, "grayscale": 2}
 
 Numbers = float | Sequence[float]
+Normalisation = tuple[Numbers, Numbers]
+Range = tuple[float, float]
+T = TypeVar("T")
 
 
 def with_metadata(
     content: bytes,
     *,
     labels: Sequence[str] | None = None,
-    input: str = "",
+    input: str | Mapping[str, str] = "",
     output: str = "",
-    normalisation: tuple[Numbers, Numbers] = (0.0, 1.0),
-    value_range: tuple[float, float] | None = None,
-    image: bool | None = None,
+    task: str | None = None,
+    normalisation: Normalisation | Mapping[str, Normalisation] = (0.0, 1.0),
+    value_range: Range | Mapping[str, Range] | None = None,
+    image: bool | Mapping[str, bool] | None = None,
     name: str = "",
     description: str = "",
     version: str = "",
@@ -86,16 +92,22 @@ def with_metadata(
     interpreters rely on 16 bytes. About 800 bytes are added, and the labels. Metadata and
     archive that were there are replaced.
 
+    What is said of the input may be a dictionary by the names of the signature; of several
+    inputs it must be one, which need not say something of each.
+
     Args:
-        content: The bytes of a `.tflite` file of one input and one output.
+        content: The bytes of a `.tflite` file of one output.
         labels: Names of the classes in the order of the outputs; none may hold a line break.
         input: What is to be put in, for people.
-        output: What comes out, for people.
+        output: What comes out, for people; what `task` has to say by default.
+        task: What the network was trained for, of which the meaning of its output follows:
+            `"classification"`, `"multilabel"`, `"regression"`, `"segmentation"`,
+            `"detection"` or `"next_token"`, with logits as scores. `None` says nothing.
         normalisation: `(mean, std)`, numbers or one for each channel: the program is to put
             `(x - mean) / std` in, for a quantized file before it quantizes. `(0, 1)` is for
             models that normalise inside, as those of a search do.
         value_range: `(least, largest)` value that is put in.
-        image: Whether the input is an image, whose size and colours are then described.
+        image: Whether an input is an image, whose size and colours are then described.
             `None` takes it for one if its shape is that of a grey or colour image.
         name: Name of the model.
         description: What the model does.
@@ -107,8 +119,9 @@ def with_metadata(
         The bytes of the file with metadata.
 
     Raises:
-        ValueError: If `content` is no `.tflite` file of one input and output, if there is
-            not one label an output, or if labels or numbers cannot be used.
+        ValueError: If `content` is no `.tflite` file of one output, if there is not one
+            label an output (of a detector, one a class), if labels or numbers cannot be
+            used, or if something is said of an input that there is not.
 
     Reference:
         `metadata_schema.fbs` 1.1.0 of TensorFlow Lite Support,
@@ -116,32 +129,30 @@ def with_metadata(
     """
     model = unpacked(content_of(content))
     graph = model.subgraphs[0]
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+    if len(graph.outputs) != 1:
         raise ValueError(
-            "Metadata are written for files with one input and one output. Received: "
-            f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs. Join them inside "
-            "the model."
+            "Metadata are written for files with one output. Received: "
+            f"{len(graph.outputs)} outputs. Join them inside the model."
         )
-    shape = [int(size) for size in graph.tensors[graph.inputs[0]].shape]
-    classes = int(graph.tensors[graph.outputs[0]].shape[-1])
-    names = _checked_labels(labels, classes)
-    mean, std = _checked_normalisation(normalisation, shape[-1])
-    source, target = _signature(model)
-    like_an_image = len(shape) == 4 and shape[3] in _COLORS
-    if image and not like_an_image:
-        raise ValueError(
-            "An image has height, width and one or three channels. Received: image=True for "
-            f"an input of shape {tuple(shape)}. Pass image=False."
-        )
-    about_input: Fields = {
-        0: source,
-        1: input,
-        _CONTENT: _content(shape if image or (image is None and like_an_image) else None),
-        _UNITS: [Table(2, {0: Byte(_NORMALISATION), 1: Table(2, {0: mean, 1: std})})],
+    channels = int(graph.tensors[graph.outputs[0]].shape[-1])
+    names = _checked_labels(labels, outputs_labelled(channels, task))
+    sources, target = _signature(model, content_of(content))
+    said: dict[str, dict[str, Any]] = {
+        "input": _each(input, "", sources, "input"),
+        "normalisation": _each(normalisation, (0.0, 1.0), sources, "normalisation"),
+        "value_range": _each(value_range, None, sources, "value_range"),
+        "image": _each(image, None, sources, "image"),
     }
-    if value_range is not None:
-        least, largest = map(float, value_range)
-        about_input[_STATS] = Table(2, {0: [largest], 1: [least]})
+    about_inputs = [
+        _about_input(
+            source,
+            [int(size) for size in graph.tensors[index].shape],
+            **{key: values[source] for key, values in said.items()},
+        )
+        for source, index in zip(sources, graph.inputs, strict=True)
+    ]
+    if task is not None and not output:
+        output = answer_of(task).sentence
     about_output: Fields = {0: target, 1: output, _CONTENT: _content(None)}
     if names:
         about_labels: Fields = {0: LABELS, 1: "Names of the classes.", 2: Byte(_AXIS_LABELS)}
@@ -150,9 +161,7 @@ def with_metadata(
         "name": name,
         "description": description,
         "version": version,
-        "graphs": [
-            Table(7, {_INPUTS: [Table(7, about_input)], _OUTPUTS: [Table(7, about_output)]})
-        ],
+        "graphs": [Table(7, {_INPUTS: about_inputs, _OUTPUTS: [Table(7, about_output)]})],
         "author": author,
         "license": license,
         "min_parser_version": _PARSER,
@@ -170,10 +179,11 @@ def read_metadata(source: Source) -> dict[str, Any]:
 
     Returns:
         `name`, `description`, `version`, `author`, `license` and `min_parser_version`, each
-        text, empty where it is not told; `labels`, a list; `input` and `output`, each a
-        dictionary with `name`, `description`, `content` (`"image"`, `"features"` or
-        `"other"`), `color_space` (`"rgb"`, `"grayscale"` or `""`), and the lists `mean`,
-        `std`, `min` and `max`, empty where they are not told.
+        text, empty where it is not told; `labels`, a list; `inputs`, a list; `input`, the
+        first of them; and `output`. The latter are dictionaries with `name`, `description`,
+        `content` (`"image"`, `"features"` or `"other"`), `color_space` (`"rgb"`,
+        `"grayscale"` or `""`), and the lists `mean`, `std`, `min` and `max`, empty where they
+        are not told.
 
     Raises:
         ValueError: If it is no `.tflite` file, or has no metadata.
@@ -193,12 +203,63 @@ def read_metadata(source: Source) -> dict[str, Any]:
     told: dict[str, Any] = {
         key: text_at(top, slot) for key, slot in _MODEL.items() if key != "graphs"
     }
-    told["input"] = _tensor_told(graph, _INPUTS)
-    told["output"] = _tensor_told(graph, _OUTPUTS)
-    files = told["output"].pop("files")
-    told["input"].pop("files")
-    told["labels"] = _labels(content, files)
+    outputs = _tensors_told(graph, _OUTPUTS)
+    told["inputs"] = _tensors_told(graph, _INPUTS)
+    told["labels"] = _labels(content, outputs[0]["files"])
+    for tensor in (*told["inputs"], *outputs):
+        tensor.pop("files")
+    told["input"], told["output"] = told["inputs"][0], outputs[0]
     return told
+
+
+def _each(
+    said: T | Mapping[str, T], default: T, names: Sequence[str], what: str
+) -> dict[str, T]:
+    """What is said of each input by its name."""
+    if not isinstance(said, Mapping):
+        if len(names) > 1 and said != default:
+            raise ValueError(
+                f"Of several inputs {what} is a dictionary by their names. Received: "
+                f"{what}={said!r} for {', '.join(map(repr, names))}. Pass "
+                f"{what}={{{names[0]!r}: ...}}."
+            )
+        return dict.fromkeys(names, said)
+    unknown = [name for name in said if name not in names]
+    if unknown:
+        raise ValueError(
+            f"{what} must speak of inputs of the file, which are "
+            f"{', '.join(map(repr, names))}. Received: {unknown[0]!r}. Leave it out."
+        )
+    return {name: said.get(name, default) for name in names}
+
+
+def _about_input(
+    name: str,
+    shape: Sequence[int],
+    *,
+    input: str,
+    normalisation: Normalisation,
+    value_range: Range | None,
+    image: bool | None,
+) -> Table:
+    """The table of an input."""
+    mean, std = _checked_normalisation(normalisation, shape[-1])
+    like_an_image = len(shape) == 4 and shape[3] in _COLORS
+    if image and not like_an_image:
+        raise ValueError(
+            "An image has height, width and one or three channels. Received: image=True for "
+            f"an input of shape {tuple(shape)}. Pass image=False."
+        )
+    about: Fields = {
+        0: name,
+        1: input,
+        _CONTENT: _content(shape if image or (image is None and like_an_image) else None),
+        _UNITS: [Table(2, {0: Byte(_NORMALISATION), 1: Table(2, {0: mean, 1: std})})],
+    }
+    if value_range is not None:
+        least, largest = map(float, value_range)
+        about[_STATS] = Table(2, {0: [largest], 1: [least]})
+    return Table(7, about)
 
 
 def _checked_labels(labels: Sequence[str] | None, classes: int) -> tuple[str, ...]:
@@ -232,20 +293,25 @@ def _checked_normalisation(
     return mean, std
 
 
-def _signature(model: Any) -> tuple[str, str]:
-    """What the model's signature calls input and output; without one, it is given one."""
+def _signature(model: Any, content: bytes) -> tuple[tuple[str, ...], str]:
+    """What the model's signature calls inputs and output; without one, it is given one."""
     graph = model.subgraphs[0]
-    index = {"inputs": int(graph.inputs[0]), "outputs": int(graph.outputs[0])}
     found = next((each for each in model.signatureDefs or [] if not each.subgraphIndex), None)
+    names = input_names(content)
     if found is None:
+        names = ("input",) if len(names) == 1 else names
         found = schema.SignatureDefT()
-        for side, name in (("inputs", b"input"), ("outputs", b"output")):
-            named = schema.TensorMapT()
-            named.name, named.tensorIndex = name, index[side]
-            setattr(found, side, [named])
+        found.inputs = list(map(_named, names, graph.inputs))
+        found.outputs = [_named("output", graph.outputs[0])]
         model.signatureDefs = [*(model.signatureDefs or []), found]
     found.signatureKey = _SIGNATURE
-    return found.inputs[0].name.decode(), found.outputs[0].name.decode()
+    return names, found.outputs[0].name.decode()
+
+
+def _named(name: str, index: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name.encode(), int(index)
+    return entry
 
 
 def _content(image: Sequence[int] | None) -> Table:
@@ -282,9 +348,13 @@ def _with_archive(content: bytes, labels: Iterable[str]) -> bytes:
     return stream.getvalue()
 
 
-def _tensor_told(graph: Any, side: int) -> dict[str, Any]:
-    """What is told of the first input or output."""
-    tensor = next(iter(tables_at(graph, side)), None) if graph is not None else None
+def _tensors_told(graph: Any, side: int) -> list[dict[str, Any]]:
+    """What is told of the inputs or outputs, at least of one."""
+    tensors = [] if graph is None else list(tables_at(graph, side))
+    return [_tensor_told(tensor) for tensor in tensors or [None]]
+
+
+def _tensor_told(tensor: Any) -> dict[str, Any]:
     told: dict[str, Any] = {"name": "", "description": "", "content": "other"}
     told |= {"color_space": "", "mean": [], "std": [], "min": [], "max": [], "files": []}
     if tensor is None:

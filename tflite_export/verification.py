@@ -21,6 +21,7 @@ __all__ = [
     "compare",
     "confidence_interval",
     "decision",
+    "fitting",
     "most_likely",
     "predict",
     "scored",
@@ -40,8 +41,8 @@ class Comparison:
     """How well a file's outputs match the model's.
 
     Attributes:
-        agreement: Share of decisions (one an example, or one a pixel) that are the same.
-            `None` if the outputs are quantities, not classes.
+        agreement: Share of decisions (one an example, one a pixel, or one a label) that are
+            the same. `None` if the outputs are quantities, not classes.
         accuracy_keras: Share of labels the model gets right; `None` without class labels.
         accuracy_tflite: Share of labels the file gets right; `None` without class labels.
         max_abs_error: Largest difference of an output, in the output's unit.
@@ -78,8 +79,8 @@ def compare(
     Args:
         expected: The model's outputs, `(n, ...)`.
         actual: The file's outputs, of the same shape.
-        labels: Class numbers or one-hot vectors. For accuracies, labels of any other kind are
-            ignored; `metric` takes them as they are.
+        labels: Class numbers, one-hot vectors, or a 0 or 1 for each of several labels. For
+            accuracies, labels of any other kind are ignored; `metric` takes them as they are.
         decide: From outputs to class numbers. `None` if the outputs are quantities.
         metric: From labels and outputs to a share of 1, larger is better. `None` takes the
             accuracy.
@@ -94,8 +95,9 @@ def compare(
         agreement = float((wanted == got).mean())
         truth = _class_numbers(labels, wanted.shape, expected.shape)
         if truth is not None:
-            accuracy_keras = float((wanted == truth).mean())
-            accuracy_tflite = float((got == truth).mean())
+            counted = _counted(truth, expected.shape)
+            accuracy_keras = float((wanted == truth)[counted].mean())
+            accuracy_tflite = float((got == truth)[counted].mean())
     metric_keras, metric_tflite = accuracy_keras, accuracy_tflite
     if metric is not None and labels is not None:
         metric_keras = scored(metric, labels, expected)
@@ -136,6 +138,12 @@ def scored(metric: Metric, labels: Array, outputs: Array, worst: float | None = 
     return number
 
 
+def fitting(labels: Array, outputs: tuple[int, ...]) -> bool:
+    """Whether labels are of a shape that goes with outputs: one each, or one each place."""
+    shapes = (outputs, outputs[:-1], (*outputs[:-1], 1))
+    return labels.shape in shapes
+
+
 def confidence_interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
     """Where the true share is, given the share found in a sample (Wilson's interval).
 
@@ -158,27 +166,35 @@ def confidence_interval(share: float, count: int, z: float = 1.96) -> tuple[floa
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def decision(model: keras.Model, shape: tuple[int, ...]) -> Decide | None:
+def decision(
+    model: keras.Model, shape: tuple[int, ...], labels: Array | None = None
+) -> Decide | None:
     """How a model's outputs become classes, as far as its loss and last layer tell.
 
     Args:
         model: Compiled or not.
         shape: Shape of its outputs, with the batch.
+        labels: Labels `(n, ...)` of any kind, where there are some: of several outputs and a
+            binary loss they tell whether one class is right or any number of labels.
 
     Returns:
         A function from outputs to class numbers: the largest of several, or 1 where a single
-        one is above one half (above zero for logits). `None` for a regression loss, and for
-        a single output of which nothing is known.
+        one is above one half (above zero for logits); so each one of several labels. `None`
+        for a regression loss, and for a single output of which nothing is known.
     """
     losses = keras.tree.flatten(getattr(model, "loss", None))
     loss = losses[0] if len(losses) == 1 else None
     kind = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     if len(shape) == 1 or any(word in kind.lower() for word in _OF_QUANTITIES):
         return None
+    half = 0.0 if getattr(loss, "from_logits", False) else 0.5
     if shape[-1] > 1:
+        binary = "binary" in kind.lower()
+        if binary and labels is not None and _independent(labels, shape):
+            return functools.partial(_each_above, half)
         return most_likely
     if "crossentropy" in kind.lower():
-        return functools.partial(_above, 0.0 if getattr(loss, "from_logits", False) else 0.5)
+        return functools.partial(_above, half)
     if getattr(model.layers[-1], "activation", None) is keras.activations.sigmoid:
         return functools.partial(_above, 0.5)
     return None
@@ -213,11 +229,35 @@ def _above(threshold: float, outputs: Array) -> Array:
     return (outputs[..., 0] > threshold).astype(int)
 
 
+def _each_above(threshold: float, outputs: Array) -> Array:
+    return (outputs > threshold).astype(int)
+
+
+def _independent(labels: Array, outputs: tuple[int, ...]) -> bool:
+    """Whether labels are zeros and ones, any number of ones for an example."""
+    if labels.shape != outputs or labels.dtype.kind not in "buif":
+        return False
+    return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=-1) != 1).any())
+
+
+def _counted(truth: Array, outputs: tuple[int, ...]) -> Array:
+    """Which answers count: of many an example all but those whose label is no class.
+
+    Pixels that belong to nothing and the padding of sequences have such labels.
+    """
+    if truth.ndim == 1 or truth.shape == outputs:
+        return np.ones(truth.shape, bool)
+    counted: Array = (truth >= 0) & (truth < outputs[-1])
+    return counted if counted.any() else ~counted
+
+
 def _class_numbers(
     labels: Array | None, classes: tuple[int, ...], outputs: tuple[int, ...]
 ) -> Array | None:
     if labels is None or labels.dtype.kind not in "buif":
         return None
+    if labels.shape == classes == outputs and outputs[-1] > 1:
+        return labels.astype(int) if np.isin(labels, (0, 1)).all() else None
     if labels.shape == outputs and outputs[-1] > 1:
         one_hot = np.allclose(labels.sum(axis=-1), 1) and labels.min() >= 0
         return labels.argmax(axis=-1) if one_hot else None

@@ -138,3 +138,29 @@ def test_remedies_chosen_on_other_examples_flatter_nothing():
     card = model_card({**judged, "max_accuracy_drop": None})
     assert f"- {remedy}" in card
     assert "flattered" not in card
+
+
+def test_a_file_is_judged_by_the_metric_that_it_was_given():
+    judged = {"metric_name": "mean IoU", "metric_keras": 0.871, "metric_tflite": 0.8652}
+    remedy = Remedy("calibration", "more inputs", 31_000, 0.8, 0.8652, 2.0, True)
+    told = {**REPORT, **judged, "max_accuracy_drop": 0.01, "remedies": (remedy,)}
+    card = model_card(told, task="segmentation")
+    assert "`int8`, whose mean IoU is 86.52% on 360 examples" in card
+    rows = tables(card)
+    assert ["", "mean IoU"] in rows
+    assert ["Keras model", "87.10%"] in rows
+    assert ["int8 file", "86.52%"] in rows
+    assert ["int8 file", "97.22%", "94.96% to 98.48%"] in rows
+    assert "Quantizing cost more of the mean IoU than was allowed" in card
+    assert any("at each pixel" in cell for row in rows for cell in row)
+
+
+def test_labels_are_what_the_task_calls_them():
+    assert "2 quantities" in model_card(REPORT, labels=["a", "b"], task="regression")
+    assert "2 labels" in model_card(REPORT, labels=["a", "b"], task="multilabel")
+
+
+def test_several_inputs_are_listed_by_name():
+    inputs = {name: {**TENSOR, "zero_point": 0} for name in ("a", "b")}
+    rows = tables(model_card({**REPORT, "input": inputs}))
+    assert [row[0] for row in rows if row[0].startswith("input")] == ["input `a`", "input `b`"]

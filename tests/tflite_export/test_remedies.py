@@ -271,3 +271,88 @@ def any_file():
 
 def test_files_with_float_activations_are_like_themselves(floats):
     assert unlike(quantize(floats, "dynamic"), "dynamic") == {}
+
+
+class TestMetric:
+    """The network that loses its accuracy, judged by another metric."""
+
+    def test_it_decides_what_is_mended_and_is_reported(self, spoilt, x, truth, tmp_path):
+        def macro(labels, outputs):
+            found = outputs.argmax(1)
+            return np.mean([(found[labels == c] == c).mean() for c in np.unique(labels)])
+
+        path = tmp_path / "m.tflite"
+        report = tflite_export.export(
+            spoilt,
+            path,
+            "int8",
+            x,
+            validation_data=(x, truth),
+            max_accuracy_drop=0.05,
+            metric=macro,
+            metric_name="balanced accuracy",
+        )
+        assert report.metric_name == "balanced accuracy"
+        assert report.metric_tflite == pytest.approx(macro(truth, tflite_export.run(path, x)))
+        assert 0 <= report.metric_keras - report.metric_tflite <= 0.05 + 1e-9
+        assert report.remedies[-1].accuracy == report.metric_tflite
+        assert f"balanced accuracy {report.metric_tflite:.2%} (Keras 100.00%)" in str(report)
+        assert report.accuracy_tflite is not None
+        judged = tflite_export.verify(spoilt, path, (x, truth), metric=macro)
+        assert (judged.metric_name, judged.metric_tflite) == ("macro", report.metric_tflite)
+
+    def test_the_error_speaks_of_it(self, spoilt, x, truth, tmp_path):
+        def closeness(labels, outputs):
+            return float((outputs.argmax(1) == labels[:, 0]).mean())
+
+        boxes = np.stack([truth, truth], axis=1)
+        with pytest.raises(AccuracyDropError, match=r"and closeness \d") as caught:
+            tflite_export.export(
+                spoilt,
+                tmp_path / "m.tflite",
+                "int8",
+                x,
+                validation_data=(x, boxes),
+                allow_wide=False,
+                allow_float=False,
+                metric=closeness,
+            )
+        report = caught.value.report
+        assert report.accuracy_keras is report.interval_keras is report.agreement is None
+        assert report.accuracy_drop == report.metric_keras - report.metric_tflite > 0.01
+
+    @pytest.mark.parametrize(
+        ("data", "metric", "message"),
+        [
+            (lambda x: x, lambda *_: 1.0, "needs labels"),
+            (lambda x: (x, np.zeros(len(x))), lambda *_: float("nan"), "finite number"),
+        ],
+    )
+    def test_what_it_cannot_judge_is_said_before_any_work(
+        self, spoilt, x, tmp_path, monkeypatch, data, metric, message
+    ):
+        monkeypatch.setattr(tflite_export.exporter, "convert", None)
+        with pytest.raises(ValueError, match=message):
+            tflite_export.export(
+                spoilt,
+                tmp_path / "m.tflite",
+                "int8",
+                x,
+                validation_data=data(x),
+                metric=metric,
+            )
+
+    def test_inputs_need_not_be_floats(self, spoilt, x, truth, tmp_path):
+        # Of pictures there are bytes, and remedies measure ranges on them.
+        whole = keras.Sequential([keras.Input(spoilt.input_shape[1:]), spoilt])
+        bytes_ = np.round(255 * x).astype(np.uint8)
+        given = np.asarray(whole(bytes_.astype(np.float32))).argmax(1)
+        report = tflite_export.export(
+            whole,
+            tmp_path / "m.tflite",
+            "int8",
+            bytes_,
+            validation_data=(bytes_, given),
+            max_accuracy_drop=0.2,
+        )
+        assert report.accuracy_drop <= 0.2 + 1e-9

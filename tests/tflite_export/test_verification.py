@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tflite_export.verification import compare, confidence_interval, decision
+from tflite_export.verification import compare, confidence_interval, decision, scored
 
 EXPECTED = np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 5.0], [1.0, 0.0]])
 ACTUAL = np.array([[1.0, 2.5], [3.0, 0.0], [6.0, 5.0], [1.0, 0.0]])
@@ -94,3 +94,51 @@ def test_quantities_are_not_classes(made):
     result = compare(outputs, outputs + 0.25, labels=np.ones(4), decide=None)
     assert result.agreement is result.accuracy_keras is None
     assert result.max_abs_error == 0.25
+
+
+def test_a_metric_judges_labels_of_any_shape():
+    boxes = np.zeros((4, 3, 5))
+
+    def overlap(labels, outputs):
+        assert labels is boxes
+        return outputs[:, 0].sum() / 20
+
+    result = compare(EXPECTED, ACTUAL, boxes, decide=None, metric=overlap)
+    assert (result.metric_keras, result.metric_tflite) == (0.25, 0.55)
+    assert result.accuracy_keras is result.agreement is None
+
+
+def test_without_a_metric_the_accuracy_is_what_counts():
+    result = compare(EXPECTED, ACTUAL, labels=np.array([1, 0, 0, 1]))
+    assert (result.metric_keras, result.metric_tflite) == (0.5, 0.75)
+    assert compare(EXPECTED, ACTUAL).metric_keras is None
+
+
+def test_outputs_without_a_score_count_nothing_but_the_models_must_have_one():
+    def only_of_the_model(labels, outputs):
+        return 0.5 if outputs is EXPECTED else np.nan
+
+    result = compare(EXPECTED, ACTUAL, np.zeros(4), metric=only_of_the_model)
+    assert (result.metric_keras, result.metric_tflite) == (0.5, 0.0)
+    for score in (np.nan, [0.1, 0.2], np.ones(3)):
+        with pytest.raises(ValueError, match="finite number, a share of 1"):
+            scored(lambda *_, score=score: score, np.zeros(4), EXPECTED)
+
+
+def test_each_of_several_labels_is_a_decision():
+    outputs = np.array([[1.0, -1.0, 2.0], [-1.0, -2.0, -3.0]])
+    truth = np.array([[1, 0, 0], [0, 0, 0]], np.float32)
+    made = model(3, loss=BINARY(from_logits=True))
+    decide = decision(made, outputs.shape, truth)
+    assert decide(outputs).tolist() == [[1, 0, 1], [0, 0, 0]]
+    result = compare(outputs, -outputs, truth, decide)
+    assert (result.accuracy_keras, result.agreement) == (pytest.approx(5 / 6), 0)
+    one_hot = np.eye(3)[[0, 1]]
+    assert decision(made, outputs.shape, one_hot) is decision(made, outputs.shape)
+
+
+def test_places_whose_label_is_no_class_do_not_count():
+    expected, actual = EXPECTED.reshape(1, 2, 2, 2), ACTUAL.reshape(1, 2, 2, 2)
+    for ignored in (-1, 255):
+        result = compare(expected, actual, labels=np.array([[[1, ignored], [0, ignored]]]))
+        assert (result.accuracy_keras, result.accuracy_tflite) == (0.5, 1.0)
