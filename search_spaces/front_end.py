@@ -29,6 +29,7 @@ FLOOR = 1e-8
 # standardised, whatever the recording, and one scale of an int8 tensor serves all bands.
 LOG_SCALE = 0.2
 LOG_OFFSET = 2.0
+LIFTER = 22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +41,9 @@ class FrontEnd:
     is 2, so that a sine of amplitude 1 has a power of 1 at its frequency. Triangular filters,
     evenly spaced on the mel scale of HTK (1127 ln(1 + f / 700)), sum the power spectrum into
     bands. The feature of a band is `0.2 * ln(power + 1e-8) + 2`. For `"mfcc"` the orthonormal
-    DCT-II of these, divided by the root of the number of bands, is kept up to a number of
-    coefficients.
+    DCT-II of these, over the root of the number of bands, is kept up to a number of
+    coefficients, and coefficient `k` is multiplied by `1 + 11 sin(pi k / 22)`, HTK's lifter:
+    higher ones are smaller, and would have few of the 256 steps of an int8 tensor.
 
     Args:
         kind: `"log_mel"` or `"mfcc"`.
@@ -59,6 +61,7 @@ class FrontEnd:
             bands are narrower than the spectrum is fine.
 
     References:
+        Young et al., "The HTK Book", section 5.6: mel scale, filters and lifter.
         Davis and Mermelstein, "Comparison of Parametric Representations for Monosyllabic Word
         Recognition", 1980, https://doi.org/10.1109/TASSP.1980.1163420.
         Zhang et al., "Hello Edge: Keyword Spotting on Microcontrollers", 2017,
@@ -82,9 +85,9 @@ class FrontEnd:
                 f"kind={self.kind!r}. Use one of them."
             )
         kept = range(1, self.bands + 1) if self.kind == "mfcc" else (0,)
-        if self.coefficients not in kept:
+        if self.coefficients not in kept or self.coefficients > LIFTER:
             raise ValueError(
-                "MFCCs are between 1 and the number of bands, and log-mel spectra have none. "
+                "There are 1 to 22 MFCCs, no more than bands, and none of log-mel spectra. "
                 f"Received: kind={self.kind!r}, coefficients={self.coefficients}, "
                 f"bands={self.bands}. Change one of them."
             )
@@ -269,7 +272,8 @@ def _dct_weights(bands: int, coefficients: int) -> NDArray[np.float32]:
     angles = np.pi * np.outer(np.arange(bands) + 0.5, np.arange(coefficients)) / bands
     orthonormal = np.cos(angles) * np.sqrt(2 / bands)
     orthonormal[:, :1] /= np.sqrt(2)
-    return _kept(orthonormal / np.sqrt(bands))
+    lifter = 1 + LIFTER / 2 * np.sin(np.pi * np.arange(coefficients) / LIFTER)
+    return _kept(orthonormal * lifter / np.sqrt(bands))
 
 
 def _kept(values: NDArray[np.float64]) -> NDArray[np.float32]:
