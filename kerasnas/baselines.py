@@ -77,9 +77,11 @@ def baseline(
     | `"neighbour"` | the answer of the nearest training example    | all but next token    |
     | `"majority"`  | the most frequent answer, or the mean         | all but detection     |
 
-    Strengths of penalties are chosen by cross-validation, from scikit-learn's default on. Numbers are standardised, each on
-    its own for a regression and in tables, else all together. Tokens are counted, alone and
-    in pairs, and weighed by how rare they are (TF-IDF).
+    Strengths of penalties are chosen by cross-validation; that of a logistic regression is
+    scikit-learn's default or stronger, as small data sets are not enough to choose a weaker
+    one. Numbers are standardised, each on its own for a regression and in tables, else all
+    together. Tokens are counted, alone and in pairs, and weighed by how rare they are
+    (TF-IDF).
 
     Args:
         task: What is asked for.
