@@ -1,5 +1,7 @@
 """Scenes show what their masks and boxes say."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -113,3 +115,20 @@ def test_digits_need_no_file():
     assert train.images.shape == (20, 32, 32, 1)
     assert test.boxes.shape == (10, 4, 5)
     assert train.boxes[..., 4].max() <= 9
+
+
+def test_all_classes_are_alike_likely_however_many_pictures_they_have():
+    images, labels = blocks(2000)
+    few = np.concatenate([np.nonzero(labels == 0)[0], np.nonzero(labels == 1)[0][:10]])
+    made = scenes.compose(images[few], labels[few], 400, (40, 40))
+    counts = np.unique(made.boxes[..., 4], return_counts=True)[1]
+    assert abs(counts[1] - counts[2]) < 4 * np.sqrt(counts[1] + counts[2])
+
+
+@pytest.mark.skipif("KERASNAS_DATA" not in os.environ, reason="KERASNAS_DATA is not set")
+def test_garments_are_of_a_kind_unless_asked_otherwise():
+    kinds, _ = scenes.fashion(40, 1)
+    garments, _ = scenes.fashion(40, 1, kinds=None)
+    assert kinds.boxes[..., 4].max() == 4
+    assert kinds.masks.max() == 5
+    assert garments.boxes[..., 4].max() == 9
