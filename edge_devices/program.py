@@ -25,6 +25,7 @@ _BITS = {
     "float32": 32,
     "int64": 64,
     "float64": 64,
+    "complex64": 64,
 }
 
 

@@ -198,7 +198,7 @@ def _sample(sample: Given, shape: tuple[int, ...] | Mapping[str, tuple[int, ...]
         arrays = {name: array[0] for name, array in by_name(given, shape).items()}
         for name, array in arrays.items():
             _check_sample(array, shape[name][1:], f"The sample of {name!r}")
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
+        np.savez(stream, **arrays)
     else:
         array = np.asarray(given)
         _check_sample(array, shape[1:], "The sample")

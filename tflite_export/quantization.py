@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,8 @@ def quantize(
         mixed: From names of operators (as in `sensitivities`) to a precision of their own:
             `"float32"`, `"int8"`, `"int16x8"` or `"int4"`. In `"dynamic"` and `"float16"`
             files only `"float32"` is possible. The file's output has the precision of the
-            last operator.
+            last operator; its inputs are in float if one of them is read by nothing but
+            operators in float.
         ranges: Ranges of activations, as of `ranges.measure`, instead of `calibration`.
 
     Returns:
@@ -114,6 +115,11 @@ def quantize(
 
     def precision_of(name: str) -> str:
         return mixed.get(name, quantization)
+
+    if mixed and _read_in_float(content, ranges, precision_of):
+        recipe.add_quantization_config(
+            ".*", TFLOperationName.INPUT, algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
 
     ranges |= output_ranges(content, ranges, precision_of)
     statistics = {name: _statistics(*range_) for name, range_ in ranges.items()}
@@ -174,6 +180,21 @@ def _inputs(content: bytes, calibration: Given | None, quantization: str) -> Inp
     check_inputs(inputs, only, "calibration")
     given = by_name(inputs, infos)
     return {name: array.astype(infos[name].dtype) for name, array in given.items()}
+
+
+def _read_in_float(content: bytes, ranges: Ranges, precision_of: Callable[[str], str]) -> bool:
+    """Whether an input of numbers is read by nothing but operators in float.
+
+    Rounding it to 8 bits would take away what they were left in float for. The quantizer
+    cannot tell inputs apart: where one stays in float, all do.
+    """
+    operators = operators_in(content)
+    computed = {name for operator in operators for name in operator.outputs}
+    readers: dict[str, set[str]] = {}
+    for operator in operators:
+        for name in (set(operator.inputs) & ranges.keys()) - computed:  # no tokens
+            readers.setdefault(name, set()).add(precision_of(operator.name))
+    return any(precisions == {"float32"} for precisions in readers.values())
 
 
 def _alive(range_: Range) -> Range:

@@ -245,3 +245,10 @@ def test_a_branch_that_hardly_leaves_zero_runs(bias, summed):
     content = tflite_export.convert(model, "int8", samples)
     found = tflite_export.TFLiteModel(content).predict(samples)
     np.testing.assert_allclose(found, np.asarray(model(samples)), atol=0.1)
+
+
+def test_the_input_is_in_float_where_nothing_else_reads_it(floats, x):
+    first, second, *_ = (operator.name for operator in operators_in(floats))
+    for mixed, dtype in (({first: "float32"}, "float32"), ({second: "float32"}, "int8")):
+        file = tflite_export.TFLiteModel(quantize(floats, "int8", x, mixed=mixed))
+        assert (file.input.dtype, file.output.dtype) == (dtype, "int8")

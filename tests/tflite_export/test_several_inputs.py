@@ -187,6 +187,14 @@ class TestFiles:
         expected = np.asarray(model(floats), np.float32)
         np.testing.assert_allclose(tflite_export.run(content, given), expected, atol=0.15)
 
+    def test_inputs_stay_in_float_where_one_is_read_in_float(self, model, x):
+        content = tflite_export.convert(model, "int8", x, mixed={"of_row": "float32"})
+        file = tflite_export.TFLiteModel(content)
+        types = {name: info.dtype for name, info in file.inputs.items()}
+        assert types == {"a_row": "float32", "image": "float32", "words": "int32"}
+        assert tflite_export.operators(content)["QUANTIZE"] >= 2
+        np.testing.assert_allclose(file.predict(x), answers(model, x), atol=0.05)
+
     def test_layers_have_precisions_and_sensitivities(self, model, x):
         content = tflite_export.convert(model, "int8", x, mixed={"logits": "float32"})
         assert tflite_export.TFLiteModel(content).output.dtype == "float32"
