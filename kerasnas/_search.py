@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import inspect
 import json
 import os
@@ -21,9 +20,10 @@ import numpy as np
 import tensorflow as tf
 
 import search_spaces
-from edge_devices.device import Device
+from edge_devices.device import HOST, Device
 from edge_devices.spelling import did_you_mean
 from edge_devices.units import COSTS, format_cost
+from kerasnas import tasks
 from kerasnas.budget import Budget
 from kerasnas.costs import Costs, as_device, is_supported, tightest
 from kerasnas.data import LAYOUTS, Data, load
@@ -35,9 +35,10 @@ from kerasnas.oracles.random_search import RandomSearch
 from kerasnas.result import SearchResult
 from kerasnas.session import Session
 from kerasnas.tuner import check_oracle
-from search_spaces.auto import family
+from search_spaces import auto
 from search_spaces.space import SearchSpace, check_weight_bits
-from search_spaces.task import Classification
+from search_spaces.task import Classification, Task
+from search_spaces.waveform import Waveform
 from tflite_export.exporter import check_drop
 
 __all__ = ["open_search", "search"]
@@ -55,6 +56,7 @@ def search(
     train_data: Any,
     validation_data: Any = None,
     *,
+    task: Task | str | None = None,
     space: Any = "auto",
     strategy: Any = "bayesian",
     objective: Any = None,
@@ -65,13 +67,17 @@ def search(
     max_trials: int | None = None,
     max_time: float | str | None = None,
     epochs: int | None = None,
-    layout: str | None = None,
+    layout: str | Mapping[str, str] | None = None,
     image_size: tuple[int, int] | None = None,
+    sequence_length: int | None = None,
+    vocabulary: Any = None,
+    split: str = "word",
+    sample_rate: int | None = None,
     validation_split: float = 0.2,
     steps: int | None = None,
     class_names: Sequence[str] | None = None,
-    class_weight: str | None = None,
-    augment: bool = True,
+    class_weight: str | Mapping[int, float] | None = None,
+    augment: bool | str = True,
     workers: int = 0,
     directory: str | os.PathLike[str] = "searches",
     project_name: str = "search",
@@ -82,9 +88,12 @@ def search(
 ) -> keras.Model:
     """Search an architecture for a data set and return it, trained.
 
-    Candidates are proposed one after another, trained shortly and scored on a validation
-    part; the best few are trained fully and quantized, the best int8 score wins, and the
-    winner is trained once more on all examples. A network over a limit is never built.
+    What is asked of the network is told from the labels: classes, several labels each,
+    quantities, a class for each pixel, boxes, the next token; where they leave a doubt, an
+    error asks for `task`. Candidates are proposed one after another, trained shortly and
+    scored on a validation part; the best few are trained fully and quantized, the best int8
+    score wins, and the winner is trained once more on all examples. A network over a limit is
+    never built.
 
     Everything found is kept in `directory/project_name`. The same call continues a search
     that was interrupted, by Ctrl-C or by force; Ctrl-C returns the best model so far.
@@ -92,20 +101,29 @@ def search(
     Args:
         train_data: Labelled examples: a `tf.data.Dataset`, batched or not, of `(x, y)`,
             `(x, y, sample_weight)` or TFDS' dictionaries, such as
-            `keras.utils.image_dataset_from_directory` makes; or a tuple of arrays. Integer
-            or one-hot labels. uint8 images are divided by 255, all else is standardised,
-            both inside the model.
+            `keras.utils.image_dataset_from_directory` makes; or a tuple of arrays. `x` may be
+            several inputs, a dictionary or tuple, which are fused; texts; or the columns of
+            a table by name. uint8 images are divided by 255, other numbers standardised,
+            both inside the model; texts and columns are prepared before it, by what
+            `open_search(...).preprocessing` keeps. Boxes are `{"boxes": ..., "labels": ...}`
+            or TFDS' `objects`: top, left, bottom, right as fractions of the image.
         validation_data: Likewise; candidates are compared on it, and the returned model
             has in the end been trained on it too: judge that on other data. `None` splits a
             fixed, stratified part off.
+        task: What is asked: `"classification"`, `"multilabel"`, `"regression"`,
+            `"segmentation"`, `"detection"`, `"next_token"`, or a task of `search_spaces`.
+            `None` is told from the labels, where they leave no doubt.
         space: `"auto"`, which chooses by the examples and says so (see
             `search_spaces.auto.family`); a name in `search_spaces.SPACES`, a `SearchSpace` (an
             instance, or a class to be made for the data), or any `keras_tuner.HyperModel` or
             build function. An instance without
-            `rescaling` is given that of the data; `(1.0, 0.0)` says that it needs none.
+            `rescaling` is given that of the data; `(1.0, 0.0)` says that it needs none. Of
+            several inputs a dictionary of names or classes by input, or `"auto"`.
         strategy: `"bayesian"`, `"random"`, or any `keras_tuner.Oracle`, which then brings
             its own objective, seed and number of trials.
-        objective: As in KerasTuner, e.g. `"val_accuracy"` (the default) or `"val_loss"`. Of a
+        objective: As in KerasTuner, e.g. `"val_accuracy"` or `"val_loss"`, and any other score
+            of the task, such as `"val_f1"`, `"val_auc"`, `"val_mean_iou"` or `"val_map50"`.
+            `None` is the task's own. Of a
             list, such as `["val_accuracy", "flash"]`, candidates are sought that trade one
             for the other; the model returned is the best in the first, and
             `open_search(...).pareto_front()` tells all that no other dominates.
@@ -122,8 +140,9 @@ def search(
             decides for each candidate. Those of 4 bits are scored with rounded weights; they
             take half the flash, run in the kernels of LiteRT and TensorFlow Lite Micro, and
             on no NPU.
-        max_accuracy_drop: How much less accurate on the validation part than the model its
-            file may be, 0.01 being one point. Where it is more, remedies are tried in order:
+        max_accuracy_drop: How much worse on the validation part than the model its file may
+            be, by the measure of the task (accuracy, F1, R2, mean IoU, mAP), 0.01 being one
+            point. Where it is more, remedies are tried in order:
             better calibration, sensitive layers with more bits or in float, training on with
             rounding. `None` takes the file as it is.
         max_trials: Candidates to train at most; 30 unless there is a `max_time`. More find
@@ -133,17 +152,27 @@ def search(
         epochs: Epochs of every training. `None` is automatic: short looks at candidates,
             full training for the best few.
         layout: What the axes of an example are: `"images"` (height, width[, channels]),
-            `"audio"` (frames, bands), such as log-mel spectrograms, `"series"` (length,
-            channels) or `"table"` (columns,). `None` goes by the space and the shape; of two
+            `"audio"` (frames, bands), such as log-mel spectrograms, `"waveform"` (samples,),
+            `"series"` (length, channels), `"table"` (columns,), `"tokens"` (length,) or
+            `"text"`; of several inputs by name. `None` goes by the space and the shape; of two
             axes, whole numbers and squares are images, others series.
         image_size: `(height, width)` to resize images to; needed when they vary.
+        sequence_length: Steps or tokens to cut or pad sequences to; needed when they vary. Of
+            texts `None` takes most of them whole, of language models windows of 64 tokens.
+        vocabulary: Different tokens, a list of words or their number; token ids need it, of
+            texts `None` learns one.
+        split: Texts are split by `"word"` or `"character"`.
+        sample_rate: Samples a second of waveforms, which need it: log-mel or MFCC features
+            are made of them, and how is decided with the network. On a device without
+            floats the file takes the features.
         validation_split: Share of the examples that is split off without `validation_data`.
         steps: Batches (examples, if not batched) to read of a data set without end.
         class_names: Names of the classes; taken from the data set where it has them.
-        class_weight: `"balanced"` weighs classes alike however many examples they have.
-        augment: Whether long trainings vary images a little: turned, moved, scaled, and
-            colour photographs mirrored. `False` where mirroring would make another class of
-            an image, such as road signs.
+        class_weight: `"balanced"` weighs classes alike however many examples they have; a
+            dictionary says what each weighs, as in Keras.
+        augment: Whether long trainings vary examples a little, as suits the task: see
+            `kerasnas.augmentation`. `"search"` makes a decision of how much; `False` where,
+            say, mirroring would make another class of an image, such as road signs.
         workers: Not yet; 0 trains in this process.
         directory: Folder of searches.
         project_name: Name of this search's folder in it.
@@ -174,7 +203,9 @@ def search(
     target = as_device(device)
     bounds = tightest(parse_limits(limits), {} if target is None else target.limits)
     seconds = parse_duration(max_time)
-    _check(strategy, workers, class_weight, max_trials, epochs)
+    _check(strategy, workers, class_weight, augment, max_trials, epochs)
+    tasks.check_task(task)
+    _check_strategy(strategy, objective, max_trials)
     _check_space(space)
     _layouts(space)  # refuses what nothing can be read for
     if target is not None and isinstance(strategy, keras_tuner.Oracle):
@@ -188,7 +219,25 @@ def search(
     if seed is None:
         seed = earlier.settings.get("seed") if earlier is not None else None
         seed = secrets.randbits(32) if seed is None else seed
-    oracle = _oracle(strategy, objective, max_trials, bounds, seed)
+    _let_gpu_memory_grow()
+    data = load(
+        train_data,
+        validation_data,
+        task=_task_of(space) if task is None else task,
+        validation_split=validation_split,
+        layout=layout,
+        layouts=_layouts(space),
+        image_size=image_size,
+        sequence_length=sequence_length,
+        vocabulary=vocabulary,
+        split=split,
+        sample_rate=sample_rate,
+        steps=steps,
+        class_names=class_names,
+        seed=seed,
+        cache_dir=folder,
+    )
+    oracle = _oracle(strategy, _directed(objective, data.task), max_trials, bounds, seed)
     if seconds is not None and strategy == "bayesian":
         # Looks are then compared at equal time, in which large networks are only begun.
         oracle.size_prior = 0.0
@@ -196,24 +245,7 @@ def search(
         oracle.max_trials = _MAX_TRIALS
     if isinstance(oracle, SearchOracle):
         bounds = oracle.limits  # an oracle may bring more of them
-    _let_gpu_memory_grow()
-    data = load(
-        train_data,
-        validation_data,
-        validation_split=validation_split,
-        layout=layout,
-        layouts=_layouts(space),
-        image_size=image_size,
-        steps=steps,
-        class_names=class_names,
-        seed=seed,
-        cache_dir=folder,
-    )
-    chosen = ""
-    if isinstance(space, str) and space == "auto":
-        task = Classification(data.num_classes)
-        space, chosen = family(data.input_shape, task, layout=data.layout)
-    hypermodel = _for_data(space, data)
+    hypermodel, chosen = _for_data(space, data, sample_rate, target)
     if bits != (8,) and not isinstance(hypermodel, SearchSpace):
         raise ValueError(
             "Only of described networks is it known which weights can have 4 bits. Received: "
@@ -244,10 +276,13 @@ def search(
         "class_weight": class_weight,
         "augment": augment,
         "seed": seed,
-        "input_shape": list(data.input_shape),
+        "task": tasks.described(data.task),
+        "input_shape": data.input_shape,
         "layout": data.layout,
-        "num_classes": data.num_classes,
         "class_names": data.class_names,
+        "sequence_length": sequence_length,
+        "sample_rate": sample_rate,
+        "front_end": _front_end(hypermodel),
         "data": _fingerprint(data),
     }
     budgeted = {"max_trials": oracle.max_trials, "max_time": seconds}
@@ -257,8 +292,10 @@ def search(
         if earlier.winner is not None and earlier.budgeted == budgeted:
             return earlier.best_model()
         spent = earlier.spent()
+    if verbose and task is None and not isinstance(data.task, Classification):
+        print(f"task: {data.task}")
     if chosen and verbose:
-        print(f'space="{space}" was chosen for {chosen}')
+        print(f"space: {chosen}")
     return Session(
         space=hypermodel,
         oracle=oracle,
@@ -271,7 +308,7 @@ def search(
         recipe={
             "augment": augment,
             "layout": data.layout,
-            "balance": class_weight is not None,
+            "class_weight": class_weight,
             "mixed_precision": _mixed_precision_pays(data),
             "seed": seed,
         },
@@ -305,7 +342,8 @@ def open_search(
 def _check(
     strategy: Any,
     workers: int,
-    class_weight: str | None,
+    class_weight: Any,
+    augment: Any,
     max_trials: int | None,
     epochs: int | None,
 ) -> None:
@@ -321,8 +359,10 @@ def _check(
             f"Parallel trials are not supported yet. Received: workers={workers}. Leave it at "
             "0, which trains in this process."
         )
-    if class_weight not in (None, "balanced"):
+    if not (class_weight in (None, "balanced") or isinstance(class_weight, Mapping)):
         raise _unknown("class_weight", class_weight, ["balanced"])
+    if augment not in (True, False, "search"):
+        raise _unknown("augment", augment, ["search"])
     for name, number in (("max_trials", max_trials), ("epochs", epochs)):
         if number is not None and (not isinstance(number, int) or number < 1):
             raise ValueError(
@@ -351,7 +391,10 @@ def _check_format(device: Device | None) -> None:
 
 
 def _check_space(space: Any) -> None:
-    if isinstance(space, str):
+    if isinstance(space, Mapping):
+        for one in space.values():
+            _check_space(one)
+    elif isinstance(space, str):
         if space != "auto" and space not in search_spaces.SPACES:
             raise _unknown("space", space, ["auto", *search_spaces.SPACES])
     elif not (callable(space) or isinstance(space, keras_tuner.HyperModel)):
@@ -370,16 +413,9 @@ def _unknown(what: str, received: Any, known: Iterable[str]) -> ValueError:
     )
 
 
-def _oracle(
-    strategy: Any,
-    objective: Any,
-    max_trials: int | None,
-    limits: Mapping[str, float],
-    seed: int | None,
-) -> keras_tuner.Oracle:
+def _check_strategy(strategy: Any, objective: Any, max_trials: int | None) -> None:
     if isinstance(strategy, str):
-        chosen = _STRATEGIES[strategy]
-        return chosen(objective or "val_accuracy", max_trials, limits=limits, seed=seed)
+        return
     if not isinstance(strategy, keras_tuner.Oracle):
         raise TypeError(
             "A strategy is a name or a `keras_tuner.Oracle`. Received: "
@@ -392,6 +428,29 @@ def _oracle(
             f"objective={objective!r}, max_trials={max_trials!r} beside "
             f"strategy={type(strategy).__name__}. Give them to the oracle instead."
         )
+
+
+def _directed(objective: Any, task: Task) -> Any:
+    """The objective, with the direction of those that are scores of the task."""
+    if objective is None:
+        return task.objective
+    if isinstance(objective, list | tuple):
+        return [_directed(one, task) for one in objective]
+    direction = task.directions.get(str(objective).removeprefix("val_"))
+    if isinstance(objective, str) and objective.startswith("val_") and direction:
+        return keras_tuner.Objective(objective, direction)
+    return objective
+
+
+def _oracle(
+    strategy: Any,
+    objective: Any,
+    max_trials: int | None,
+    limits: Mapping[str, float],
+    seed: int | None,
+) -> keras_tuner.Oracle:
+    if isinstance(strategy, str):
+        return _STRATEGIES[strategy](objective, max_trials, limits=limits, seed=seed)
     if isinstance(strategy, SearchOracle):
         strategy.limits = tightest(strategy.limits, limits)
     elif limits:
@@ -426,46 +485,128 @@ def _earlier(folder: Path) -> SearchResult | None:
 
 
 def _space_class(space: Any) -> Any:
-    """The class of the space that was asked for; of `"auto"` none."""
+    """The class of the space that was asked for; of `"auto"` and several inputs none."""
+    if isinstance(space, Mapping):
+        return None
     if isinstance(space, str):
         return None if space == "auto" else getattr(search_spaces, search_spaces.SPACES[space])
     return space if inspect.isclass(space) else type(space)
+
+
+def _task_of(space: Any) -> Task | None:
+    """The task that a space was made for, where it settles what the labels leave open.
+
+    Classes are counted in the labels, so that a space made for more or fewer is found out.
+    """
+    task = space.task if isinstance(space, SearchSpace) else None
+    return None if isinstance(task, Classification) else task
 
 
 def _layouts(space: Any) -> tuple[str, ...]:
     """What the axes of examples may be for a space; anything for `"auto"` and models."""
     taken = getattr(_space_class(space), "layouts", tuple(LAYOUTS))
     known = tuple(name for name in taken if name in LAYOUTS)
-    if isinstance(space, SearchSpace):
+    if "audio" in known and not isinstance(space, SearchSpace):
+        known += ("waveform",)  # from which features are made
+    if "tokens" in known:
+        known += ("text",)
+    if isinstance(space, SearchSpace) and not isinstance(space.input_shape, Mapping):
         # Made for a shape, it has settled how many axes there are.
         axes = len(space.input_shape)
-        known = tuple(name for name in known if LAYOUTS[name][-1] == axes)
+        tokens = space.input_dtype == "int32"
+        known = tuple(
+            name
+            for name in known
+            if (name == "text" and tokens)
+            or (LAYOUTS[name][-1] == axes and (name == "tokens") == tokens)
+            or (name == "waveform" and axes == 1 and isinstance(space, Waveform))
+        )
         if not known:
             raise ValueError(
-                "No examples that a search reads yet have the shape that the space was made "
+                "No examples that a search reads have the shape that the space was made "
                 f"for. Received: a {type(space).__name__} of input_shape={space.input_shape}, "
                 f"for {' or '.join(taken)}. Images and audio features have a last axis of "
-                "channels; tokens are not searched yet."
+                "channels."
             )
     return known
 
 
-def _for_data(space: Any, data: Data) -> keras_tuner.HyperModel:
-    """The space that was asked for, made for these data."""
-    task = Classification(data.num_classes, one_hot=data.one_hot)
-    if isinstance(space, str):
-        space = _space_class(space)
-    if data.layout not in _layouts(space):
+def _for_data(
+    space: Any, data: Data, sample_rate: int | None, device: Device | None
+) -> tuple[keras_tuner.HyperModel, str]:
+    """The space that was asked for, made for these data, and why it was chosen."""
+    if isinstance(space, SearchSpace):
+        return _fitted(space, data), ""
+    made_for_us = isinstance(space, str | Mapping) or (
+        inspect.isclass(space) and issubclass(space, SearchSpace)
+    )
+    if not made_for_us:
+        is_model = isinstance(space, keras_tuner.HyperModel)
+        return space if is_model else _BuildFunction(space), ""
+    if data.layout == "waveform":
+        inner = None if space == "auto" else space
+        return _of_waveforms(inner, data, sample_rate, device), ""
+    _check_layout(space, data)
+    made = auto.space(
+        data.input_shape,
+        data.task,
+        layout=data.layout,
+        dtype=data.input_dtype,
+        rescaling=data.rescaling,
+        vocabulary=data.vocabulary,
+        spaces=_asked(space),
+    )
+    return made.space, made.reason if space == "auto" or isinstance(space, Mapping) else ""
+
+
+def _asked(space: Any) -> Any:
+    """What was asked for, where that was not left to us."""
+    if isinstance(space, Mapping):
+        return {name: one for name, one in space.items() if one != "auto"}
+    return None if isinstance(space, str) and space == "auto" else space
+
+
+def _check_layout(space: Any, data: Data) -> None:
+    if isinstance(data.layout, Mapping) or data.layout in _layouts(space):
+        return
+    raise ValueError(
+        f"The space takes the layout {' or '.join(map(repr, _layouts(space)))}. Received: "
+        f"space={getattr(_space_class(space), '__name__', space)} for examples of shape "
+        f"{data.input_shape}, layout={data.layout!r}. Pass another space, or `layout` if "
+        "they are something else."
+    )
+
+
+def _of_waveforms(
+    space: Any, data: Data, sample_rate: int | None, device: Device | None
+) -> SearchSpace:
+    if sample_rate is None:
         raise ValueError(
-            f"The space takes the layout {' or '.join(map(repr, _layouts(space)))}. Received: "
-            f"space={getattr(_space_class(space), '__name__', space)} for examples of shape "
-            f"{data.input_shape}, layout={data.layout!r}. Pass another space, or `layout` if "
-            "they are something else."
+            "Of waveforms it must be known how fast they are. Received: sample_rate=None with "
+            f'layout="waveform" and examples of {data.input_shape[0]} samples. Pass the '
+            "samples a second, e.g. sample_rate=16_000."
         )
-    if inspect.isclass(space) and issubclass(space, SearchSpace):
-        return space(data.input_shape, task=task, rescaling=data.rescaling)
-    if not isinstance(space, SearchSpace):
-        return space if isinstance(space, keras_tuner.HyperModel) else _BuildFunction(space)
+    settings = {} if space is None else {"space": _space_class(space)}
+    return Waveform(
+        data.input_shape,
+        task=data.task,
+        sample_rate=sample_rate,
+        rescaling=data.rescaling,
+        in_graph=device is None or device.name == HOST,
+        **settings,
+    )
+
+
+def _front_end(space: keras_tuner.HyperModel) -> str | None:
+    """Where the features of waveforms are made: in the file or before it."""
+    if not isinstance(space, Waveform):
+        return None
+    return "inside" if space.in_graph else "outside"
+
+
+def _fitted(space: SearchSpace, data: Data) -> SearchSpace:
+    """A space that was made already, for these data if it can serve them."""
+    _check_layout(space, data)
     if space.input_shape != data.input_shape:
         raise ValueError(
             "The space was made for inputs of another shape. Received: "
@@ -473,16 +614,21 @@ def _for_data(space: Any, data: Data) -> keras_tuner.HyperModel:
             f"layout={data.layout!r}. Make it for the examples, pass `layout`, or of images "
             "`image_size`."
         )
-    theirs = space.task
-    if not isinstance(theirs, Classification) or theirs.num_classes != task.num_classes:
+    theirs, ours = space.task, data.task
+    same = type(theirs) is type(ours) and all(
+        getattr(theirs, name, None) == getattr(ours, name, None)
+        for name in ("num_classes", "units", "vocabulary")
+    )
+    if not same:
         raise ValueError(
             "The space was made for another task. Received: "
-            f"space.task={theirs} for {task.num_classes} classes. Make it for the data, or "
+            f"space.task={theirs} for {ours}. Make it for the data, or "
             "pass its class instead."
         )
     space = copy.copy(space)
-    space.task = dataclasses.replace(theirs, one_hot=data.one_hot)
-    space.rescaling = data.rescaling if space.rescaling is None else space.rescaling
+    space.task = ours
+    if not isinstance(data.rescaling, Mapping) and space.rescaling is None:
+        space.rescaling = data.rescaling
     return space
 
 
@@ -553,8 +699,10 @@ def _fingerprint(data: Data) -> str:
     """Differs for other examples or another split, nearly surely; cheap for large sets."""
     checksum = 0
     for part in (data.train, data.validation):
-        checksum = zlib.crc32(np.ascontiguousarray(part.labels).tobytes(), checksum)
-        checksum = zlib.crc32(np.ascontiguousarray(part.x[:16]).tobytes(), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(part.y).tobytes(), checksum)
+        some = part.x[:16]
+        for array in some.values() if isinstance(some, dict) else [some]:
+            checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
     return f"{len(data.train)}+{len(data.validation)}:{checksum:08x}"
 
 

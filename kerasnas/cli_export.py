@@ -16,6 +16,7 @@ from kerasnas.cli_search import PROJECT, add_max_accuracy_drop, image_size, vers
 if TYPE_CHECKING:
     from kerasnas.examples import Examples
     from kerasnas.result import SearchResult
+    from search_spaces.task import Task
 
 __all__ = ["add_export"]
 
@@ -96,14 +97,17 @@ def _export(options: argparse.Namespace) -> None:
             f"quantization {quantization}. Pass one, as for `kerasnas search`; without a "
             "package, float32, float16 and dynamic need none."
         )
-    model = _loaded(source.file)
-    data = None if dataset is None else _data(dataset, options, model)
+    model, front = _loaded(source.file), None
+    if source.result is not None:
+        front, model = source.result.exported(model)
+    data = None if dataset is None else _data(dataset, options, model, front, source.result)
     report, inaccurate = export(
         model,
         target,
         quantization,
         None if data is None else data.train,
         None if data is None else data.test,
+        task=None if data is None else data.task,
         device=device,
         points=options.max_accuracy_drop,
         seed=options.seed,
@@ -117,6 +121,7 @@ def _export(options: argparse.Namespace) -> None:
             class_names=data.class_names,
             train=data.train,
             test=data.test,
+            task=data.task,
             result=source.result,
             limits={} if device is None else device.limits,
             device=device,
@@ -187,20 +192,36 @@ class _Data(NamedTuple):
     name: str
     train: Examples
     test: Examples
+    task: Task
     class_names: Sequence[str] | None
 
 
-def _data(name: str, options: argparse.Namespace, model: Any) -> _Data:
+def _data(
+    name: str,
+    options: argparse.Namespace,
+    model: Any,
+    front: Any,
+    result: SearchResult | None,
+) -> _Data:
     from kerasnas.data import read
     from kerasnas.datasets import open_dataset
+    from kerasnas.scoring import through
     from kerasnas.shipping import VERIFIED
+    from search_spaces.task import Classification
 
-    shape = tuple(getattr(model, "input_shape", ())[1:])
+    shape = model.input_shape
+    shape = () if isinstance(shape, dict) else tuple(shape[1:])
     size = options.image_size or (shape[:2] if len(shape) == 3 else None)
     data = open_dataset(name, image_size=size)
-    layout = {1: "table", 2: "series", 3: "images"}.get(len(shape))
-    test = read(data.test, layout=layout).stratified_subset(VERIFIED, options.seed)
-    return _Data(name, read(data.train, layout=layout), test, data.class_names)
+    if result is not None and result.task is not None:
+        task, parts = result.task, [result.read(part) for part in (data.train, data.test)]
+    else:
+        task = Classification(max(2, int(model.output_shape[-1])))
+        layout = {1: "table", 2: "series", 3: "images"}.get(len(shape))
+        parts = [read(part, layout=layout) for part in (data.train, data.test)]
+    parts = [through(front, part) for part in parts]
+    test = parts[1].stratified_subset(VERIFIED, options.seed)
+    return _Data(name, parts[0], test, task, data.class_names)
 
 
 def _check_device(content: bytes, device: Any, exceeded: Any) -> None:

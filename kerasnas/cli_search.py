@@ -24,6 +24,7 @@ __all__ = [
     "add_layout",
     "add_max_accuracy_drop",
     "add_search",
+    "add_task",
     "image_size",
     "versions",
 ]
@@ -59,6 +60,7 @@ def add_search(commands: Any) -> None:
         "with x_train, y_train, x_test, y_test, or the name of a TensorFlow Datasets set",
     )
     add("--output", required=True, type=Path, metavar="DIR", help="folder for the files")
+    add_task(search)
     add(
         "--space",
         default="auto",
@@ -70,8 +72,9 @@ def add_search(commands: Any) -> None:
         "--objective",
         action="append",
         metavar="NAME",
-        help="what is optimised (val_accuracy), e.g. val_loss, ram or latency_ms; may be "
-        "repeated, for networks that trade one for the other: the first decides in the end",
+        help="what is optimised (the task's own, as val_accuracy), e.g. val_loss, val_f1, "
+        "ram or latency_ms; may be repeated, for networks that trade one for the other: the "
+        "first decides in the end",
     )
     add(
         "--device",
@@ -97,10 +100,34 @@ def add_search(commands: Any) -> None:
         metavar="HxW",
         help="resize images, e.g. 96x96; needed when they vary",
     )
+    add(
+        "--sequence-length",
+        type=int,
+        metavar="N",
+        help="steps or tokens to cut or pad sequences to; needed when they vary",
+    )
+    add(
+        "--vocabulary",
+        type=int,
+        metavar="N",
+        help="number of different tokens, of data sets of token ids",
+    )
+    add("--sample-rate", type=int, metavar="HZ", help="samples a second of waveforms")
     add("--class-weight", choices=["balanced"], help="weigh classes alike")
     add(
-        "--no-augment", action="store_true", help="do not vary images, e.g. mirror photographs"
+        "--no-augment",
+        dest="augment",
+        action="store_false",
+        help="do not vary examples, e.g. mirror photographs",
     )
+    add(
+        "--search-augment",
+        dest="augment",
+        action="store_const",
+        const="search",
+        help="make how much examples vary a decision of each candidate",
+    )
+    search.set_defaults(augment=True)
     add(
         "--quantization",
         choices=["int8", "int16x8", "int4", "dynamic", "float16", "float32"],
@@ -120,13 +147,23 @@ def add_search(commands: Any) -> None:
     add("--quiet", action="store_true", help="say nothing but errors")
 
 
+def add_task(command: argparse.ArgumentParser) -> None:
+    """Add the option that says what is asked."""
+    command.add_argument(
+        "--task",
+        metavar="NAME",
+        help="what is asked: classification, multilabel, regression, segmentation, detection "
+        "or next_token; told from the labels unless given",
+    )
+
+
 def add_layout(command: argparse.ArgumentParser) -> None:
     """Add the option that says what the axes of examples are."""
     command.add_argument(
         "--layout",
         metavar="NAME",
-        help="what the axes of examples are: images, audio (frames, bands), series (length, "
-        "channels) or table; by the space and the shape unless given",
+        help="what the axes of examples are: images, audio (frames, bands), waveform, series "
+        "(length, channels), table or tokens; by the space and the shape unless given",
     )
 
 
@@ -172,11 +209,12 @@ def _search(options: argparse.Namespace) -> None:
     limits = parse_limit_options(options.limit)
     search = kerasnas.search  # loads TensorFlow, quietly, before anything else does
     from kerasnas.costs import as_device, exceeded
-    from kerasnas.data import read
     from kerasnas.datasets import open_dataset
     from kerasnas.result import FILE
+    from kerasnas.scoring import metric_of, through
     from kerasnas.shipping import BATCH, VERIFIED, Shipment, export
     from search_spaces.space import WEIGHT_BITS
+    from tflite_export.interpreter import TFLiteModel
 
     device = as_device(options.device)
     quantization = options.quantization or ("int8" if device is None else device.quantization)
@@ -184,6 +222,7 @@ def _search(options: argparse.Namespace) -> None:
     objectives = options.objective or [None]
     model = search(
         dataset.train,
+        task=options.task,
         space=options.space,
         strategy=options.strategy,
         objective=objectives if len(objectives) > 1 else objectives[0],
@@ -195,9 +234,12 @@ def _search(options: argparse.Namespace) -> None:
         max_time=options.max_time,
         epochs=options.epochs,
         layout=options.layout,
+        sequence_length=options.sequence_length,
+        vocabulary=options.vocabulary,
+        sample_rate=options.sample_rate,
         class_names=dataset.class_names,
         class_weight=options.class_weight,
-        augment=not options.no_augment,
+        augment=options.augment,
         workers=options.workers,
         directory=options.output,
         project_name=PROJECT,
@@ -207,10 +249,12 @@ def _search(options: argparse.Namespace) -> None:
     )
     model.save(options.output / "model.keras")
     result = kerasnas.open_search(options.output, PROJECT)
-    # Read as the search reads them: grey images may come without their channel axis.
-    layout = result.settings.get("layout")
-    train = read(dataset.train, layout=layout)
-    test = read(dataset.test, layout=layout).stratified_subset(VERIFIED, options.seed)
+    train, test = (result.read(part) for part in (dataset.train, dataset.test))
+    test = test.stratified_subset(VERIFIED, options.seed)
+    task = result.task
+    assert task is not None  # a search's own
+    front, network = result.exported(model)
+    train, test = through(front, train), through(front, test)
     file = options.output / "model.tflite"
     answer = result.answer or {"values": {}, "costs": {}, "scores": {}}
     chosen = result.folder / FILE
@@ -220,7 +264,12 @@ def _search(options: argparse.Namespace) -> None:
         # Chosen, and mended if need be, on the validation part: the test part only judges it.
         shutil.copyfile(chosen, file)
         report = kerasnas.tflite_export.verify(
-            model, file, test.dataset(BATCH), quantization=quantization
+            network,
+            file,
+            test.dataset(BATCH),
+            quantization=quantization,
+            metric=metric_of(task),
+            metric_name=task.measure,
         )
         remedies = tuple(Remedy(**remedy) for remedy in answer.get("remedies", ()))
         report = dataclasses.replace(
@@ -228,11 +277,12 @@ def _search(options: argparse.Namespace) -> None:
         )
     else:
         report, _ = export(
-            model,
+            network,
             file,
             quantization,
             train,
             test,
+            task=task,
             device=device,
             points=None,
             seed=options.seed,
@@ -251,24 +301,28 @@ def _search(options: argparse.Namespace) -> None:
         )
     seconds = round(max(result.spent(), time.monotonic() - started), 1)
     shipment = Shipment(
-        model=model,
+        model=network,
         report=report,
         dataset=options.dataset,
         class_names=result.settings["class_names"],
         train=train,
         test=test,
+        task=task,
         result=result,
         limits=limits,
         device=device,
         seconds=seconds,
         versions=versions(),
     )
+    scores = task.scores(test.y, TFLiteModel(file).predict(test.x[:]))
     shipped = shipment.package(options.output, file.read_bytes())
     report = dataclasses.replace(report, bytes=shipped.bytes)
     summary = {
         "dataset": options.dataset,
-        "test_accuracy_float": report.accuracy_keras,
-        f"test_accuracy_{quantization}": report.accuracy_tflite,
+        "task": result.settings["task"],
+        f"test_{task.measure}_float": report.metric_keras,
+        f"test_{task.measure}_{quantization}": report.metric_tflite,
+        "test_scores": scores,
         "test_examples": report.num_verified,
         "tflite_bytes": report.bytes,
         "params": model.count_params(),
@@ -277,7 +331,7 @@ def _search(options: argparse.Namespace) -> None:
         "seconds": seconds,
         "finished": result.winner is not None,
         "best": answer["values"],
-        "classes": result.settings["class_names"] or result.settings["num_classes"],
+        "classes": result.settings["class_names"] or getattr(task, "num_classes", None),
         "limits": limits,
         "device": options.device,
         "seed": options.seed,

@@ -1,4 +1,4 @@
-"""Data sets in: every form that Keras' `fit` knows for labelled examples, read and checked."""
+"""From a data set to a problem: its task, its parts, and how inputs are prepared."""
 
 from __future__ import annotations
 
@@ -6,195 +6,308 @@ import dataclasses
 import hashlib
 import numbers
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from edge_devices.spelling import did_you_mean
-from kerasnas.examples import Examples, ImageStore, Rows, first_of_each_class
+from kerasnas.examples import Examples, first_of_each_class
+from kerasnas.inference import infer, name_classes, recognise, targets_of
+from kerasnas.preprocessing import (
+    Preprocessing,
+    TablePreprocessing,
+    TextPreprocessing,
+    block_split,
+    token_ids,
+    windows,
+)
+from kerasnas.reading import LAYOUTS, Layout, Reader, resize
+from kerasnas.rows import Fields, Rows, join
+from search_spaces.task import NextToken, Task
 
-__all__ = ["Data", "Examples", "load", "read", "resize", "stratified_split"]
+__all__ = ["LAYOUTS", "Data", "Examples", "load", "read", "resize", "stratified_split"]
 
 Scale = float | tuple[float, ...]
+Rescaling = tuple[Scale, Scale]
 
 _MEMORY_BUDGET = 2 * 1024**3
-_CHUNK = 256  # examples read at a time
 _FEWEST_STEPS = 2  # of an int8 input, by which a channel must deviate
-_FORMS = (
-    "Pass a tf.data.Dataset of (x, y), (x, y, sample_weight) or {'image': x, 'label': y}, "
-    "or the same tuples of arrays."
-)
-_ONLY = "Only classification, with one class per example, is supported yet."
-
-LAYOUTS = {
-    "images": (2, 3),
-    "audio": (2, 3),
-    "series": (1, 2),
-    "table": (1,),
-}
-"""Number of axes that an example may come with, by what the axes are."""
+_WINDOW = 64  # tokens of a language model's examples
+_FEWEST_TEXTS = 20  # that are split as wholes
+_LOUDEST_FLOAT = 4.0  # sample of a waveform; larger ones are those of 16-bit integers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Data:
-    """A classification problem, ready for training.
+    """A problem, ready for training. Of several inputs, what is said of one is by name.
 
     Attributes:
         train: What candidates learn from.
         validation: What they are compared on.
+        task: What is to be answered.
         input_shape: Shape of one example: `(height, width, channels)` of images, `(frames,
-            bands, 1)` of audio, `(length, channels)` of series, `(columns,)` of tables.
-        layout: What the axes are, a name in `LAYOUTS`.
-        num_classes: Number of classes to tell apart.
-        one_hot: Whether labels have a column per class.
+            bands, 1)` of audio, `(samples,)` of waveforms, `(length, channels)` of series,
+            `(columns,)` of tables, `(length,)` of tokens.
+        layout: What the axes are, a name in `LAYOUTS`, of what goes into a network: texts
+            have become tokens.
         class_names: Name of each class, if known.
-        rescaling: `(scale, offset)` for `keras.layers.Rescaling`, which brings stored images
-            into the range networks expect: 1/255 for uint8; anything else is standardised
-            per channel by statistics of the training part.
+        rescaling: `(scale, offset)` for `keras.layers.Rescaling`, which brings stored inputs
+            into the range networks expect: 1/255 for uint8 images; anything else is
+            standardised per channel by statistics of the training part. `None` where there is
+            nothing to rescale: tokens, and tables of columns.
+        vocabulary: Number of different tokens, or `None`.
+        preprocessing: What made the inputs of texts or columns by name, learned from the
+            training part; `None` where they are as they came. Of several inputs, by name.
     """
 
     train: Examples
     validation: Examples
-    input_shape: tuple[int, ...]
-    layout: str
-    num_classes: int
-    one_hot: bool
+    task: Task
+    input_shape: Any
+    layout: Any
     class_names: list[str] | None
-    rescaling: tuple[Scale, Scale]
+    rescaling: Any
+    vocabulary: Any = None
+    preprocessing: Any = None
+
+    @property
+    def input_dtype(self) -> Any:
+        """`"int32"` of tokens, else `"float32"`; of several inputs by name."""
+        return _each(lambda layout: "int32" if layout == "tokens" else "float32", self.layout)
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes, or `None` where the task has none."""
+        return getattr(self.task, "num_classes", None)
+
+    @property
+    def preprocessings(self) -> dict[str, Preprocessing]:
+        """What prepares inputs, by the name under which a search keeps it."""
+        if self.preprocessing is None:
+            return {}
+        if isinstance(self.preprocessing, Mapping):
+            return {f"preprocessing_{n}": one for n, one in self.preprocessing.items()}
+        return {"preprocessing": self.preprocessing}
 
     def merge(self) -> Examples:
         """Return both parts as one, for the final training."""
         parts = (self.train, self.validation)
-        if self.train.x.array is self.validation.x.array:
-            x = Rows(self.train.x.array, np.concatenate([part.x.rows for part in parts]))
-        else:
-            x = Rows(np.concatenate([part.x[:] for part in parts]))
         weight = None
         if any(part.weight is not None for part in parts):
             weight = np.concatenate(
                 [np.ones(len(p), np.float32) if p.weight is None else p.weight for p in parts]
             )
-        return Examples(x, np.concatenate([part.y for part in parts]), weight)
+        return Examples(
+            join([part.x for part in parts]),
+            _stacked([part.y for part in parts]),
+            weight,
+            np.concatenate([part.strata for part in parts]),
+        )
 
 
 def load(
     train_data: Any,
     validation_data: Any = None,
     *,
+    task: Task | str | None = None,
     validation_split: float = 0.2,
-    layout: str | None = None,
+    layout: Layout = None,
     layouts: Sequence[str] = tuple(LAYOUTS),
     image_size: tuple[int, int] | None = None,
+    sequence_length: int | None = None,
+    vocabulary: Any = None,
+    split: str = "word",
+    sample_rate: int | None = None,
     steps: int | None = None,
     class_names: Sequence[str] | None = None,
     seed: int | None = 0,
     cache_dir: str | os.PathLike[str] | None = None,
     memory_budget: int = _MEMORY_BUDGET,
 ) -> Data:
-    """Read labelled examples once, check them, and hold a validation part out.
+    """Read examples once, find out what is asked, and hold a validation part out.
 
     The examples of each part come in an order that depends on them and the seed alone, as does
     the split. So a data set that is shuffled anew each time it is read gives the same problem
-    each time, and equal images mostly fall on one side of the split.
+    each time, and equal examples mostly fall on one side of the split.
 
     Args:
         train_data: A `tf.data.Dataset`, batched or not, of `(x, y)`,
-            `(x, y, sample_weight)` or TFDS dictionaries with `image` and `label`; or the
-            same tuples and dictionaries of arrays. Labels are integers from 0, or one-hot.
-        validation_data: The same, to compare candidates on. `None` holds a stratified part
-            of `train_data` out.
+            `(x, y, sample_weight)` or TFDS dictionaries; or the same tuples and dictionaries
+            of arrays. `x` may be numbers, texts, a dictionary of the columns of a table (or a
+            data frame), or several inputs as a dictionary or tuple. For language models texts
+            or tokens alone.
+        validation_data: The same, to compare candidates on. `None` holds a part of
+            `train_data` out, stratified where there are classes.
+        task: What is asked: a `search_spaces` task, or the name of one. `None` is told from
+            the labels where they leave no doubt; see `inference.recognise`.
         validation_split: Share of that part, above 0 and below 1.
         layout: What the axes of an example are: `"images"` (height, width) or (height, width,
-            channels), `"audio"` (frames, bands), such as a log-mel spectrogram, `"series"`
-            (length,) or (length, channels), `"table"` (columns,). `None` takes three axes for
-            images; two for images where they hold uint8 or are of one length, else for a
-            series; one for a table.
+            channels), `"audio"` (frames, bands), such as a log-mel spectrogram, `"waveform"`
+            (samples,), `"series"` (length,) or (length, channels), `"table"` (columns,),
+            `"tokens"` (length,) or `"text"`; of several inputs a dictionary of these. `None`
+            takes three axes for images; two for images where they hold uint8 or are of one
+            length, else for a series; one for a table, for tokens where there is a
+            `vocabulary`, for a waveform where there is a `sample_rate`.
         layouts: The layouts to choose from where `layout` is `None`, the most likely first.
         image_size: `(height, width)` to resize all images to; needed when sizes vary.
+        sequence_length: Steps or tokens to cut or pad sequences to; needed when lengths vary.
+            Of texts `None` takes most of them whole; of language models it is the length of
+            the windows, 64 by default.
+        vocabulary: The different tokens, as a list of words, or their number; of several
+            inputs with tokens by name. Token ids need it; of texts `None` learns one.
+        split: Texts are split by `"word"` or `"character"`.
+        sample_rate: Samples a second of waveforms.
         steps: Elements to read from each data set, batches if it is batched; arrays are
             read whole. Needed when a data set has no end. One that hides this, such as a
             generator, would be read until the disk is full.
         class_names: Names of the classes; by default the data set's own `class_names`.
         seed: Seeds order and split. `None` draws fresh entropy; `0` is a seed.
         cache_dir: Folder of the cache file; `None` is the system's temporary one. The file
-            is removed when its images are no longer used.
-        memory_budget: Bytes of images to keep in memory; more go to the cache file.
+            is removed when its examples are no longer used.
+        memory_budget: Bytes of examples to keep in memory; more go to the cache file.
 
     Raises:
-        TypeError: If the data is no data set, or holds text instead of numbers.
-        ValueError: If classification cannot use the data, with the reason; or if a column of
-            a table or a channel of a series would be lost in an int8 file.
+        TypeError: If the data is no data set.
+        ValueError: If the data do not fit each other or the task, with the reason; if they
+            leave open what is asked; or if a column of a table or a channel of a series would
+            be lost in an int8 file.
     """
     if not (isinstance(validation_split, numbers.Real) and 0 < validation_split < 1):
         raise ValueError(
             "The validation part must be a share above 0 and below 1. "
             f"Received: validation_split={validation_split!r}. Use, for example, 0.2."
         )
-    reader = _Reader(layout, layouts, image_size, steps, cache_dir, memory_budget)
+    if layout is None:
+        layouts = _certain(layouts, vocabulary, sample_rate)
+    language = _is_language(task)
+    reader = Reader(
+        layout,
+        layouts,
+        image_size=image_size,
+        length=sequence_length,
+        steps=steps,
+        alone=language,
+        cache_dir=cache_dir,
+        memory_budget=memory_budget,
+    )
     y, weight = reader.read(train_data, "training data")
+    held = None
+    if validation_data is not None:
+        held = reader.read(validation_data, "validation data")
     names = getattr(train_data, "class_names", None) if class_names is None else class_names
     names = None if names is None else [str(name) for name in names]
-    num_classes = _count_classes(y, names)
-    if validation_data is not None:
-        held_y, held_weight = reader.read(validation_data, "validation data")
-        _check_known_classes(held_y, y, names)
-    images = reader.images()
-    if reader.layout in ("series", "table"):
-        _check_scales(images)
-    train = _shuffled(Examples(Rows(images, np.arange(len(y))), y, weight), seed)
-    if validation_data is not None:
-        rows = Rows(images, np.arange(len(y), len(images)))
-        held_out = _shuffled(Examples(rows, held_y, held_weight), seed)
-    else:
-        order = np.arange(len(train))
-        rest, part = stratified_split(train.labels, order, validation_split, names)
-        train, held_out = train.take(rest), train.take(part)
-    return Data(
-        train=train,
-        validation=held_out,
-        input_shape=images.shape[1:],
-        layout=reader.layout,
-        num_classes=num_classes,
-        one_hot=y.ndim == 2,
+    values, axes = reader.values(), reader.layout
+    count = reader.counts[0]
+    if axes == "text" and (language or y is None):
+        recognise(y, shape=(), layout="text") if task is None else None
+        texts = list(values[:count]), None if held is None else list(values[count:])
+        text = TextPreprocessing(sequence_length, split=split, vocabulary=vocabulary)
+        return _language(texts, text, task, validation_split, sequence_length, seed)
+    prepare = _Preparation(axes, vocabulary, sequence_length, split)
+    values = prepare.checked(values)
+    if y is None and axes == "tokens":  # each token is followed by the next
+        y, values, followers = values[:count, 1:], values[:, :-1], values[count:, 1:]
+        held = None if held is None else (followers, held[1])
+    tokens = _sliced(values, 0, count) if axes == "tokens" else None
+    shape = prepare.shape(values)
+    problem = infer(
+        y,
+        x=tokens,
+        shape=shape,
+        layout=axes,
+        task=task,
         class_names=names,
-        rescaling=(
-            (1 / 255, 0.0)
-            if images.dtype == np.uint8 and reader.layout == "images"
-            else _standardising(train.x)
-        ),
+        vocabulary_size=prepare.known_vocabulary,
     )
+    the_task, names = problem.task, problem.class_names
+    targets = [problem.targets]
+    weights = [weight]
+    if held is not None:
+        targets.append(
+            targets_of(
+                the_task,
+                held[0],
+                x=_sliced(values, count, None) if tokens is not None else None,
+                shape=shape,
+                layout=axes,
+                class_names=names,
+                train=problem.targets,
+            )
+        )
+        weights.append(held[1])
+    whole = _Whole(values, axes, the_task, seed)
+    train = whole.part(0, targets[0], _checked_weights(weights[0], "training data"))
+    if held is not None:
+        rest = whole.part(count, targets[1], _checked_weights(weights[1], "validation data"))
+    else:
+        kept, part = stratified_split(
+            train.strata, np.arange(len(train)), validation_split, names
+        )
+        train, rest = train.take(kept), train.take(part)
+    return prepare.data(train, rest, the_task, names)
 
 
 def read(
     data: Any,
     *,
-    layout: str | None = None,
+    task: Task | None = None,
+    layout: Layout = None,
+    preprocessing: Any = None,
+    class_names: Sequence[str] | None = None,
     image_size: tuple[int, int] | None = None,
+    sequence_length: int | None = None,
     steps: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     memory_budget: int = _MEMORY_BUDGET,
 ) -> Examples:
-    """Read labelled examples once, such as those of a test part; arguments as in `load`."""
-    reader = _Reader(layout, tuple(LAYOUTS), image_size, steps, cache_dir, memory_budget)
-    y, weight = reader.read(data, "data")
-    return Examples(Rows(reader.images()), y, weight)
-
-
-def resize(images: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
-    """Resize bilinearly, smoothed where images shrink; the type stays.
+    """Read examples once, such as those of a test part.
 
     Args:
-        images: One image or a batch, channels last.
-        image_size: `(height, width)`.
+        data: As of `load`.
+        task: That of the training data; `None` infers it from these.
+        layout: That of the training data, `Data.layout` or as it was given.
+        preprocessing: `Data.preprocessing`, for texts and columns by name.
+        class_names: Likewise, where labels are texts.
+        image_size: As of `load`, likewise the others.
+        sequence_length: Steps or tokens of a sequence.
+        steps: Elements to read.
+        cache_dir: Folder of the cache file.
+        memory_budget: Bytes to keep in memory.
     """
-    resized = tf.image.resize(images, image_size, antialias=True)
-    if images.dtype.is_integer:
-        resized = tf.round(resized)
-    return tf.saturate_cast(resized, images.dtype)
+    if preprocessing is not None and not isinstance(layout, Mapping):
+        layout = None  # it says what they have become
+    elif isinstance(layout, Mapping) and preprocessing:
+        layout = {name: axes for name, axes in layout.items() if name not in preprocessing}
+    language = isinstance(task, NextToken)
+    reader = Reader(
+        layout,
+        image_size=image_size,
+        length=sequence_length,
+        steps=steps,
+        alone=language,
+        cache_dir=cache_dir,
+        memory_budget=memory_budget,
+    )
+    y, weight = reader.read(data, "data")
+    values, axes = reader.values(), reader.layout
+    if language and isinstance(preprocessing, TextPreprocessing):
+        x, y = windows(preprocessing.tokens(list(values)), sequence_length or _WINDOW)
+        return Examples(Rows(x), y)
+    if y is None and axes == "tokens":
+        y, values = values[:, 1:], values[:, :-1]
+    shape = _shape_of(values)
+    tokens = values if axes == "tokens" else None
+    if task is None:
+        problem = infer(y, x=tokens, shape=shape, layout=axes, class_names=class_names)
+        task, targets = problem.task, problem.targets
+    else:
+        targets = targets_of(
+            task, y, x=tokens, shape=shape, layout=axes, class_names=class_names, name="data"
+        )
+    values = _prepared(values, preprocessing)
+    rows = Fields(values) if isinstance(values, Mapping) else Rows(values)
+    return Examples(rows, targets, _checked_weights(weight, "data"), task.strata(targets))
 
 
 def stratified_split(
@@ -221,7 +334,7 @@ def stratified_split(
     if counts.min() < 2:
         raise ValueError(
             "Splitting needs two examples or more of each class. Received: one example of "
-            f"{_name_classes(classes[counts < 2], class_names)}. Add examples, leave the "
+            f"{name_classes(classes[counts < 2], class_names)}. Add examples, leave the "
             "class out, or bring both parts: validation_data=(x, y)."
         )
     wanted = max(round(share * len(labels)), len(classes))
@@ -229,317 +342,315 @@ def stratified_split(
     return np.setdiff1d(np.arange(len(labels)), part, assume_unique=True), part
 
 
-class _Reader:
-    """Reads the parts of one problem into one store, so that they are known to match."""
+class _Preparation:
+    """How what was read becomes what networks take, input by input."""
 
-    def __init__(
-        self,
-        layout: str | None,
-        layouts: Sequence[str],
-        image_size: tuple[int, int] | None,
-        steps: int | None,
-        cache_dir: str | os.PathLike[str] | None,
-        memory_budget: int,
-    ):
-        if layout is not None and layout not in LAYOUTS:
-            raise ValueError(
-                f"Examples have one of the layouts {', '.join(map(repr, LAYOUTS))}. Received: "
-                f"layout={layout!r}. {did_you_mean(layout, LAYOUTS)}Leave it out where "
-                "the shape says enough."
-            )
-        if image_size is not None and not (
-            isinstance(image_size, tuple | list)
-            and len(image_size) == 2
-            and all(_is_positive_int(side) for side in image_size)
-        ):
-            raise ValueError(
-                "The image size must be two positive whole numbers of pixels. "
-                f"Received: image_size={image_size!r}. Write image_size=(height, width)."
-            )
-        if steps is not None and not _is_positive_int(steps):
-            raise ValueError(
-                f"Steps must be a positive whole number. Received: steps={steps!r}. "
-                "Pass how many elements of the data set to read."
-            )
-        self._layout = layout
-        self._layouts = layouts
-        self._image_size = image_size
-        self._steps = steps
-        self._cache_dir = cache_dir
-        self._memory_budget = memory_budget
-        self._store: ImageStore | None = None
-        self._first = ""
+    def __init__(self, axes: Any, vocabulary: Any, length: int | None, split: str) -> None:
+        self._axes = axes
+        self._vocabulary = vocabulary
+        self._length = length
+        self._split = split
 
-    def read(self, data: Any, name: str) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """Store the images of one part and return its labels and weights."""
-        labels, weights, count = [], [], 0
-        for x, y, *weight in self._chunks(data, name):
-            if not np.isfinite(x).all():
-                bad = count + int(np.argmin(np.isfinite(x.reshape(len(x), -1)).all(axis=1)))
-                raise ValueError(
-                    "Examples must hold finite numbers. Received: NaN or infinity in example "
-                    f"{bad} of the {name}. Clean the data or leave such examples out."
-                )
-            if len(x):
-                self._append(x, name)
-                labels.append(y)
-                weights.extend(weight)
-                count += len(x)
-        if not count:
-            raise ValueError(
-                f"The {name} must not be empty. Received: no example. "
-                "Check the path, the filter or the split it comes from."
-            )
-        label = _check_labels(np.concatenate(labels), name)
-        return label, _check_weights(np.concatenate(weights), name) if weights else None
+    def checked(self, values: Any) -> Any:
+        """The values, with token ids checked against their vocabulary."""
+        if not isinstance(self._axes, Mapping):
+            return self._checked_input("", self._axes, values)
+        return {
+            name: self._checked_input(name, axes, values[name])
+            for name, axes in self._axes.items()
+        }
+
+    def _checked_input(self, name: str, axes: str, values: Any) -> Any:
+        if axes == "tokens":
+            return token_ids(values, vocabulary=self._of(name), length=self._length)
+        if axes in ("series", "table") and isinstance(values, np.ndarray):
+            _check_scales(values)
+        return values
+
+    def _of(self, name: str) -> Any:
+        by_name = isinstance(self._vocabulary, Mapping)
+        return self._vocabulary.get(name) if by_name else self._vocabulary
 
     @property
-    def layout(self) -> str:
-        """What the axes of an example are, as given or as its shape says."""
-        assert self._layout is not None  # `read` came first
-        return self._layout
+    def known_vocabulary(self) -> int | None:
+        """How many different tokens there are, where that was said."""
+        return None if isinstance(self._vocabulary, Mapping) else _number_of(self._vocabulary)
 
-    def images(self) -> NDArray[Any]:
-        """Return the examples of all parts, in the order they were read."""
-        assert self._store is not None  # `read` came first
-        return self._store.array()
+    def shape(self, values: Any) -> Any:
+        """Shape of one example as it was read."""
+        return _shape_of(values)
 
-    def _append(self, x: NDArray[Any], name: str) -> None:
-        if self._store is None:
-            kind = (x.shape[1:], x.dtype)
-            self._store = ImageStore(*kind, self._cache_dir, self._memory_budget)
-            self._first = name
-        store = self._store
-        if (x.shape[1:], x.dtype) != (store.shape, store.dtype):
-            if name == self._first:
-                raise _varying_sizes(name, f"{store.shape} and {x.shape[1:]}.")
-            raise ValueError(
-                f"The {name} must have examples like the {self._first}. Received: {x.dtype} "
-                f"examples of shape {x.shape[1:]} and {store.dtype} examples of shape "
-                f"{store.shape}. Prepare both alike; where only height and width of images "
-                "differ, pass image_size=(height, width)."
+    def data(self, train: _Raw, validation: _Raw, task: Task, names: list[str] | None) -> Data:
+        """The problem, with what has to be learned learned from the training part."""
+        several = isinstance(self._axes, Mapping)
+        axes = self._axes if several else {"": self._axes}
+        made = {
+            name: self._input(name, layout, train.input(name), validation.input(name))
+            for name, layout in axes.items()
+        }
+
+        def of(attribute: str) -> Any:
+            found = {name: getattr(one, attribute) for name, one in made.items()}
+            return found if several else found[""]
+
+        kept = {n: one.preprocessing for n, one in made.items() if one.preprocessing}
+        parts = [
+            Examples(
+                Fields({name: one.parts[number] for name, one in made.items()})
+                if several
+                else made[""].parts[number],
+                part.targets,
+                part.weight,
+                part.strata,
             )
-        store.append(x)
-
-    def _chunks(self, data: Any, name: str) -> Iterator[tuple[NDArray[Any], ...]]:
-        """Read batches of `(x, y)` or `(x, y, weight)`, images as they will be stored."""
-        if isinstance(data, tf.data.Dataset):
-            return self._dataset_chunks(data, name)
-        if isinstance(data, tuple | list | Mapping) or hasattr(data, "__array__"):
-            return self._array_chunks(data, name)
-        raise TypeError(
-            f"The {name} must be a data set. Received: {type(data).__name__}. {_FORMS}"
+            for number, part in enumerate((train, validation))
+        ]
+        return Data(
+            train=parts[0],
+            validation=parts[1],
+            task=task,
+            input_shape=of("shape"),
+            layout=of("layout"),
+            class_names=names,
+            rescaling=of("rescaling"),
+            vocabulary=of("vocabulary"),
+            preprocessing=(kept if several else kept.get("")) or None,
         )
 
-    def _dataset_chunks(
-        self, dataset: tf.data.Dataset, name: str
-    ) -> Iterator[tuple[NDArray[Any], ...]]:
-        if self._steps is not None:
-            dataset = dataset.take(self._steps)
-        elif dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-            raise ValueError(
-                f"The {name} must come to an end. Received: a data set that repeats for ever, "
-                "and steps=None. Remove .repeat(), or pass how many elements to read, for "
-                "example steps=100."
+    def _input(self, name: str, layout: str, train: Any, validation: Any) -> _Prepared:
+        preprocessing: Preprocessing | None = None
+        if layout == "text":
+            preprocessing = TextPreprocessing(
+                self._length,
+                split=self._split,  # type: ignore[arg-type]
+                vocabulary=self._of(name),
             )
-        spec = _parts(dataset.element_spec, name)
-        if isinstance(spec[0], tf.RaggedTensorSpec) and spec[1].shape.rank:
-            dataset = dataset.unbatch()
-            spec = _parts(dataset.element_spec, name)
-        if any(getattr(part, "shape", None) == tf.TensorShape(None) for part in spec):
-            element = next(iter(dataset), None)
-            if element is None:
-                return
-            spec = _parts(element, name)
-        rank, batched = self._check_form(spec[0], spec[1], name)
-
-        def prepare(*element: Any) -> tuple[tf.Tensor, ...]:
-            x, *rest = _parts(element[0] if len(element) == 1 else element, name)
-            return (self._stored(x, rank, batched), *rest)
-
-        dataset = dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-        if not batched:
-            dataset = dataset.batch(_CHUNK)
-        # Fused with a map, TensorFlow 2.21 batches 8x9 with 9x8 images as if they were alike.
-        options = tf.data.Options()
-        options.experimental_optimization.map_and_batch_fusion = False
-        dataset = dataset.with_options(options)
-        try:
-            yield from dataset.prefetch(2).as_numpy_iterator()
-        except tf.errors.InvalidArgumentError as error:
-            different = re.search(r"different shapes in component 0\.(.*?\.)", error.message)
-            if different is None:
-                raise
-            raise _varying_sizes(name, different[1].strip()) from error
-
-    def _array_chunks(self, data: Any, name: str) -> Iterator[tuple[NDArray[Any], ...]]:
-        parts = _parts(data, name)
-        if not all(isinstance(p, tuple | list) or hasattr(p, "__array__") for p in parts):
-            kinds = ", ".join(type(part).__name__ for part in parts)
-            raise TypeError(f"The {name} must be a data set. Received: ({kinds}). {_FORMS}")
-        try:
-            arrays = [np.asarray(part) for part in parts]
-        except ValueError as error:  # nested lists that do not make a block
-            raise _varying_sizes(name, str(error)) from error
-        rank, _ = self._check_form(arrays[0], arrays[1], name, batched=True)
-        lengths = [len(array) for array in arrays]
-        if len(set(lengths)) > 1:
-            raise ValueError(
-                "Examples, labels and weights must be of one length. Received: "
-                f"lengths {lengths} in the {name}. Pass one label per example."
+        elif isinstance(train, Mapping):
+            preprocessing = TablePreprocessing()
+        if preprocessing is not None:
+            preprocessing.fit(train)
+            return _Prepared(
+                parts=[Rows(preprocessing(part)) for part in (train, validation)],
+                shape=tuple(preprocessing.shape),
+                layout=preprocessing.layout_out,
+                rescaling=None,
+                vocabulary=preprocessing.vocabulary_size,
+                preprocessing=preprocessing,
             )
-        for start in range(0, lengths[0], _CHUNK):
-            x, *rest = (array[start : start + _CHUNK] for array in arrays)
-            with tf.device("CPU"):
-                stored = self._stored(tf.convert_to_tensor(x), rank, True)
-            yield (stored.numpy(), *rest)
-
-    def _check_form(
-        self, x: Any, y: Any, name: str, batched: bool | None = None
-    ) -> tuple[int, bool]:
-        """Return the rank of one example and whether elements are batches.
-
-        Both follow from arrays or from specs; so does the layout where it was not given.
-        """
-        for part, noun, advice in (
-            (x, "Examples", "Decode them first."),
-            (y, "Labels", "Number the classes from 0, and pass their names as class_names."),
-        ):
-            if not hasattr(part, "shape"):
-                raise ValueError(
-                    f"{_ONLY} Received: {type(part).__name__} for {noun.lower()} in the "
-                    f"{name}. {_FORMS}"
-                )
-            dtype = tf.as_dtype(part.dtype)
-            if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-                raise TypeError(
-                    f"{noun} must be numbers. Received: {dtype.name} in the {name}. {advice}"
-                )
-        x_shape, y_shape = tuple(x.shape), tuple(y.shape)
-        if batched is None:
-            ranks = LAYOUTS[self._layout] if self._layout else ()
-            batched = _is_batched(x_shape, y_shape, tf.as_dtype(y.dtype).is_floating, ranks)
-        one = x_shape[batched:]
-        if self._layout is None and len(one) in (1, 2, 3):
-            self._layout = _layout(one, x.dtype, self._image_size, self._layouts)
-        ranks = LAYOUTS.get(self._layout or "", ())
-        if len(one) not in ranks or len(y_shape) - batched not in (0, 1):
-            raise ValueError(
-                f"{_ONLY} Received: {name} with examples of shape {x_shape} and labels of "
-                f"shape {y_shape}, layout={self._layout!r}. Images are (height, width) or "
-                "(height, width, channels), audio is (frames, bands), series are (length, "
-                "channels), tables (columns,); labels are whole numbers, or one-hot."
-            )
-        if self._image_size and self._layout != "images":
-            raise ValueError(
-                "Only images are resized. Received: "
-                f"image_size={self._image_size} with layout={self._layout!r}. Leave "
-                'image_size out, or pass layout="images".'
-            )
-        return len(one), batched
-
-    def _stored(self, x: tf.Tensor, rank: int, batched: bool) -> tf.Tensor:
-        """Bring examples into their form in the store: uint8 or float32, channels last."""
-        if isinstance(x, tf.RaggedTensor):
-            x = x.to_tensor()
-        x = tf.ensure_shape(x, [None] * (rank + batched))
-        if x.dtype != tf.uint8:
-            x = tf.cast(x, tf.float32)
-        if rank < LAYOUTS[self.layout][-1]:
-            x = x[..., tf.newaxis]
-        return x if self._image_size is None else resize(x, self._image_size)
+        return _Prepared(
+            parts=[train, validation],
+            shape=train.example_shape,
+            layout=layout,
+            rescaling=_rescaling(train, layout),
+            vocabulary=_number_of(self._of(name)) if layout == "tokens" else None,
+        )
 
 
-def _parts(element: Any, name: str) -> tuple[Any, ...]:
-    """Return example, label and, if there is one, weight of an element or of its spec."""
-    if isinstance(element, Mapping):
-        if not {"image", "label"} <= element.keys():
-            raise ValueError(
-                f"A dictionary must hold 'image' and 'label'. Received: {name} with keys "
-                f"{sorted(element)}. Map it, for example: "
-                "ds.map(lambda e: (e['pixels'], e['class']))."
-            )
-        return element["image"], element["label"]
-    if isinstance(element, tuple | list) and len(element) in (2, 3) and element[1] is not None:
-        return tuple(element)
-    shown = f"{len(element)} parts" if isinstance(element, tuple | list) else "examples alone"
-    raise ValueError(
-        f"The {name} must hold an example and its label each. Received: {shown}. {_FORMS}"
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Prepared:
+    """One input of both parts, as networks take it."""
+
+    parts: list[Rows]
+    shape: tuple[int, ...]
+    layout: str
+    rescaling: Rescaling | None
+    vocabulary: int | None
+    preprocessing: Preprocessing | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Raw:
+    """Examples as they were read: some rows of all values."""
+
+    values: Any
+    rows: NDArray[np.int64]
+    targets: NDArray[Any]
+    weight: NDArray[np.float32] | None
+    strata: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, rows: NDArray[np.int64]) -> _Raw:
+        weight = None if self.weight is None else self.weight[rows]
+        return _Raw(
+            self.values, self.rows[rows], self.targets[rows], weight, self.strata[rows]
+        )
+
+    def input(self, name: str) -> Any:
+        """One input: rows of an array, texts, or columns by name."""
+        values = self.values[name] if name else self.values
+        if isinstance(values, Mapping):
+            return {key: _picked(column, self.rows) for key, column in values.items()}
+        if values.dtype.kind in "UO":
+            return values[self.rows]
+        return Rows(values, self.rows)
+
+
+class _Whole:
+    """All that was read, from which parts are taken in an order of their own."""
+
+    def __init__(self, values: Any, axes: Any, task: Task, seed: int | None) -> None:
+        self._values = values
+        self._task = task
+        self._key = np.random.default_rng(seed).bytes(16)
+        self._inputs = list(values.values()) if isinstance(axes, Mapping) else [values]
+
+    def part(
+        self, start: int, targets: NDArray[Any], weight: NDArray[np.float32] | None
+    ) -> _Raw:
+        """The part that was read from this row on, in an order that depends on it alone."""
+        rows = np.arange(start, start + len(targets))
+        strata = self._task.strata(targets)
+        digests = sum(
+            (_digests(one, rows, self._key) for one in self._inputs),
+            start=np.zeros(len(rows), np.uint64),
+        )
+        part = _Raw(self._values, rows, targets, weight, strata)
+        return part.take(np.lexsort((strata, digests)))
+
+
+def _digests(values: Any, rows: NDArray[np.int64], key: bytes) -> NDArray[np.uint64]:
+    """A number for each example that depends on nothing but what it holds."""
+
+    def digest(content: Any) -> bytes:
+        return hashlib.blake2b(content, digest_size=8, key=key).digest()
+
+    if isinstance(values, Mapping):
+        columns = [_picked(column, rows) for _, column in sorted(values.items())]
+        found = [
+            digest(repr(row).encode()) for row in zip(*map(_listed, columns), strict=True)
+        ]
+    elif values.dtype.kind in "UO":
+        found = [digest(str(text).encode()) for text in values[rows]]
+    else:
+        found = [
+            digest(example.data)
+            for chunk in Rows(values, rows).chunks()
+            for example in chunk.reshape(len(chunk), -1)
+        ]
+    return np.frombuffer(b"".join(found), np.uint64)
+
+
+def _language(
+    texts: tuple[list[str], list[str] | None],
+    preprocessing: TextPreprocessing,
+    task: Any,
+    share: float,
+    length: int | None,
+    seed: int | None,
+) -> Data:
+    """Texts alone: windows of tokens, each with the tokens that follow.
+
+    Many texts are split as wholes, so that no text is on both sides; of few, the end of each
+    is held out.
+    """
+    given, held = texts
+    if held is not None:
+        train = given
+    elif len(given) >= _FEWEST_TEXTS:
+        rest, part = block_split(len(given), share, seed)
+        train, held = [given[i] for i in rest], [given[i] for i in part]
+    else:
+        cuts = [round(len(text) * (1 - share)) for text in given]
+        train = [text[:cut] for text, cut in zip(given, cuts, strict=True)]
+        held = [text[cut:] for text, cut in zip(given, cuts, strict=True)]
+    preprocessing.fit(train)
+    length = length or _WINDOW
+    parts = [windows(preprocessing.tokens(part), length) for part in (train, held)]
+    size = preprocessing.vocabulary_size or 0
+    problem = infer(
+        parts[0][1],
+        x=parts[0][0],
+        shape=(length,),
+        layout="tokens",
+        task=task or "next_token",
+        vocabulary_size=size,
+    )
+    examples = [Examples(Rows(x), y, None, np.zeros(len(y), np.int64)) for x, y in parts]
+    return Data(
+        train=examples[0],
+        validation=examples[1],
+        task=problem.task,
+        input_shape=(length,),
+        layout="tokens",
+        class_names=None,
+        rescaling=None,
+        vocabulary=size,
+        preprocessing=preprocessing,
     )
 
 
-def _is_batched(
-    x_shape: tuple[int | None, ...],
-    y_shape: tuple[int | None, ...],
-    probabilities: bool,
-    ranks: Sequence[int],
-) -> bool:
-    """Whether elements are batches, where examples have one of `ranks` if any are given."""
-    if len(x_shape) == 4 or len(y_shape) != 1:
-        return len(y_shape) > 0
-    # (a, ...) with (d,): examples and their classes, or one example and its one-hot.
-    if x_shape[0] != y_shape[0] or (ranks and len(x_shape) - 1 not in ranks):
-        return False
-    if x_shape[0] is None or not probabilities or (ranks and len(x_shape) not in ranks):
-        return True
-    # Floating labels may be classes, but as many may be one example's one-hot.
-    return len(x_shape) == 3 and x_shape[-1] not in (1, 3, 4)
+def _certain(layouts: Sequence[str], vocabulary: Any, rate: int | None) -> Sequence[str]:
+    """The layouts to choose from, with what other arguments say of examples of one axis."""
+    if rate is not None and "waveform" in layouts:
+        return ["waveform"]
+    if vocabulary is not None and not isinstance(vocabulary, Mapping) and "tokens" in layouts:
+        return ["tokens", *(name for name in layouts if name not in ("table", "waveform"))]
+    return [name for name in layouts if name not in ("tokens", "waveform")] or layouts
 
 
-def _layout(
-    shape: tuple[int | None, ...],
-    dtype: Any,
-    image_size: tuple[int, int] | None,
-    layouts: Sequence[str],
-) -> str:
-    """What the axes of an example are likely to be, of those that are possible."""
-    if len(shape) == 3 or image_size is not None:
-        likely = "images"
-    elif len(shape) == 2:
-        like_pixels = tf.as_dtype(dtype) == tf.uint8 or len(set(shape)) == 1
-        likely = "images" if like_pixels else "series"
-    else:
-        likely = "table"
-    fitting = [layout for layout in layouts if len(shape) in LAYOUTS.get(layout, ())]
-    if likely == "images" and image_size is None:
-        # They look like audio features: which of the two a space is for decides.
-        fitting = [layout for layout in fitting if layout in ("images", "audio")] or fitting
-        return fitting[0] if fitting else likely
-    return likely if likely in fitting or not fitting else fitting[0]
+def _is_language(task: Any) -> bool:
+    return task == "next_token" or isinstance(task, NextToken)
 
 
-def _check_labels(y: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return integer classes as int64 and class probabilities as float32."""
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if not np.isfinite(y).all():
-        raise ValueError(
-            f"Labels must be finite. Received: NaN or infinity in the {name}. "
-            "Leave unlabelled examples out."
-        )
-    if y.ndim == 2:
-        wrong = (y < 0).any(axis=1) | (np.abs(y.sum(axis=1) - 1) > 1e-3)
-        if wrong.any():
-            raise ValueError(
-                f"{_ONLY} Received: a label {y[wrong][0].tolist()} in the {name}. One-hot "
-                "labels must sum to 1; several classes per example are not yet supported."
-            )
-        return y.astype(np.float32)
-    whole = y.astype(np.int64)
-    if (whole != y).any():
-        raise ValueError(
-            f"{_ONLY} Received: a label {y[whole != y][0]} in the {name}; regression is not "
-            "yet supported. Pass whole numbers, or one-hot labels."
-        )
-    if whole.min() < 0:
-        raise ValueError(
-            f"Labels must be 0 or more. Received: {whole.min()} in the {name}. "
-            "Number the classes from 0, and leave unlabelled examples out."
-        )
-    return whole
+def _number_of(vocabulary: Any) -> int | None:
+    if vocabulary is None or isinstance(vocabulary, numbers.Integral):
+        return None if vocabulary is None else int(vocabulary)
+    return len(vocabulary)
 
 
-def _check_weights(weight: NDArray[Any], name: str) -> NDArray[np.float32]:
+def _each(function: Callable[[Any], Any], of_inputs: Any) -> Any:
+    """Of one input what the function makes of it; of several the same by name."""
+    if isinstance(of_inputs, Mapping):
+        return {name: function(one) for name, one in of_inputs.items()}
+    return function(of_inputs)
+
+
+def _shape_of(values: Any) -> Any:
+    """Shape of one example; by name of several inputs, of columns their number."""
+    if not isinstance(values, Mapping):
+        return tuple(values.shape[1:])
+    if not any(isinstance(one, Mapping) or np.ndim(one) > 1 for one in values.values()):
+        return (len(values),)
+    return {name: _shape_of(one) for name, one in values.items()}
+
+
+def _prepared(values: Any, preprocessing: Any) -> Any:
+    if isinstance(preprocessing, Mapping):
+        return {
+            name: preprocessing[name](one) if name in preprocessing else one
+            for name, one in values.items()
+        }
+    return values if preprocessing is None else preprocessing(values)
+
+
+def _sliced(values: Any, start: int, stop: int | None) -> Any:
+    return values[start:stop]
+
+
+def _picked(column: Any, rows: NDArray[np.int64]) -> Any:
+    return [column[row] for row in rows] if isinstance(column, list) else column[rows]
+
+
+def _listed(column: Any) -> Any:
+    return column.tolist() if isinstance(column, np.ndarray) else column
+
+
+def _stacked(targets: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Targets of both parts; of boxes, of which one may have more rows, padded alike."""
+    if targets[0].ndim == 3 and len({y.shape[1] for y in targets}) > 1:
+        most = max(y.shape[1] for y in targets)
+        padding = [((0, 0), (0, most - y.shape[1]), (0, 0)) for y in targets]
+        targets = [
+            np.pad(y, pad, constant_values=-1) for y, pad in zip(targets, padding, strict=True)
+        ]
+    return np.concatenate(targets)
+
+
+def _checked_weights(weight: NDArray[Any] | None, name: str) -> NDArray[np.float32] | None:
+    if weight is None:
+        return None
     if weight.ndim != 1 or not (np.isfinite(weight) & (weight >= 0)).all():
         raise ValueError(
             "Each example's weight must be one finite number of 0 or more. Received: "
@@ -549,83 +660,23 @@ def _check_weights(weight: NDArray[Any], name: str) -> NDArray[np.float32]:
     return weight.astype(np.float32)
 
 
-def _count_classes(y: NDArray[Any], names: list[str] | None) -> int:
-    """Return the number of classes, those without an example included."""
-    present = np.unique(_labels(y))
-    if len(present) < 2:
-        raise ValueError(
-            "Classification needs two classes or more. Received: training data that holds "
-            f"only {_name_classes(present, names)}. Check labels and filters."
-        )
-    count = y.shape[1] if y.ndim == 2 else int(present[-1]) + 1
-    if names is not None and (count > len(names) or (y.ndim == 2 and count < len(names))):
-        raise ValueError(
-            f"Labels and class names must match. Received: {len(names)} class names, and "
-            f"training labels for {count} classes. Name every class, in the labels' order."
-        )
-    if count > max(1000, len(y)):
-        raise ValueError(
-            f"Labels must number the classes from 0. Received: {len(present)} classes, "
-            f"numbered up to {present[-1]}. Renumber them, for example: "
-            "y = np.unique(y, return_inverse=True)[1]."
-        )
-    return count if names is None else len(names)
+def _rescaling(train: Rows, layout: str) -> Rescaling | None:
+    if layout == "tokens":
+        return None
+    if train.dtype == np.uint8 and layout == "images":
+        return 1 / 255, 0.0
+    if layout == "waveform":
+        loudest = max(float(np.abs(chunk).max()) for chunk in train.chunks())
+        return (1 / 32768, 0.0) if loudest > _LOUDEST_FLOAT else None
+    return _standardising(train)
 
 
-def _check_known_classes(
-    y: NDArray[Any], train_y: NDArray[Any], names: list[str] | None
-) -> None:
-    if y.shape[1:] != train_y.shape[1:]:
-        raise ValueError(
-            "Training and validation labels must have one form. Received: training labels of "
-            f"shape {train_y.shape} and validation labels of shape {y.shape}. Pass whole "
-            "numbers in both, or one-hot labels with the same columns."
-        )
-    unknown = np.setdiff1d(_labels(y), _labels(train_y))
-    if len(unknown):
-        raise ValueError(
-            "Every validation class must be in the training data. Received: validation data "
-            f"with {_name_classes(unknown, names)}, which training data lacks. "
-            "Split the data again, or leave the class out."
-        )
-
-
-def _labels(y: NDArray[Any]) -> NDArray[np.int64]:
-    return y.argmax(axis=1) if y.ndim == 2 else y
-
-
-def _name_classes(classes: NDArray[np.int64], names: Sequence[str] | None) -> str:
-    """Write classes for a message, at most five of them."""
-    known = len(names) if names is not None else 0
-    shown = [f"{c} ({names[c]})" if names and c < known else str(c) for c in classes[:5]]
-    more = f" and {len(classes) - 5} more" if len(classes) > 5 else ""
-    return f"class{'es' * (len(classes) > 1)} {', '.join(shown)}{more}"
-
-
-def _varying_sizes(name: str, received: str) -> ValueError:
-    return ValueError(
-        f"All examples must have one size. Received: {name} with other sizes: {received} "
-        "Pass image_size=(height, width) to resize images, and do not batch them before; cut "
-        "or pad others to one length."
-    )
-
-
-def _shuffled(examples: Examples, seed: int | None) -> Examples:
-    """Put examples in a random order that does not depend on the one they come in."""
-    key = np.random.default_rng(seed).bytes(16)
-    digests = b"".join(
-        hashlib.blake2b(image.data, digest_size=8, key=key).digest()
-        for chunk in examples.x.chunks()
-        for image in chunk.reshape(len(chunk), -1)
-    )
-    return examples.take(np.lexsort((examples.labels, np.frombuffer(digests, np.uint64))))
-
-
-def _standardising(images: Rows) -> tuple[Scale, Scale]:
+def _standardising(inputs: Rows) -> Rescaling:
     """Return the scale and offset that give each channel mean 0 and deviation 1."""
-    count, mean, squares = 0, np.zeros(images.shape[-1]), np.zeros(images.shape[-1])
-    for chunk in images.chunks():  # the pairwise update, stable where sums of squares are not
-        pixels = chunk.reshape(-1, chunk.shape[-1]).astype(np.float64)
+    channels = inputs.shape[-1]
+    count, mean, squares = 0, np.zeros(channels), np.zeros(channels)
+    for chunk in inputs.chunks():  # the pairwise update, stable where sums of squares are not
+        pixels = chunk.reshape(-1, channels).astype(np.float64)
         center = pixels.mean(axis=0)
         total = count + len(pixels)
         squares += ((pixels - center) ** 2).sum(axis=0)
@@ -660,12 +711,6 @@ def _check_scales(examples: NDArray[Any]) -> None:
             f"scale for all of them. Received: {int(lost.sum())} of {len(deviation)} that "
             f"would be lost, such as number {worst}, with a deviation of "
             f"{deviation[worst]:.3g} where values go from {low:.3g} to {high:.3g}. "
-            "Standardise each before the search; `search_spaces.table.encoder` does so for "
-            "the columns of a table."
+            "Pass a table as columns by name, {'age': ..., 'income': ...}, each of which is "
+            "standardised before the network, or standardise each before the search."
         )
-
-
-def _is_positive_int(value: Any) -> bool:
-    return (
-        isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
-    )

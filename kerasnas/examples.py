@@ -1,4 +1,4 @@
-"""Labelled images: stored once, selected by row, served in batches."""
+"""Labelled examples: stored once, selected by row, served in batches."""
 
 from __future__ import annotations
 
@@ -8,110 +8,61 @@ import os
 import pathlib
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-__all__ = ["Examples", "ImageStore", "Rows", "first_of_each_class"]
+from kerasnas.rows import Inputs, Rows, inputs_of
 
-_CHUNK = 256  # rows gathered at a time when all are read
+__all__ = ["Examples", "ImageStore", "Vary", "first_of_each_class"]
 
-
-class Rows:
-    """Selected rows of an array, gathered when they are read.
-
-    `rows[3]`, `rows[:100]` and `np.asarray(rows)` give arrays. Until then nothing is copied,
-    so that the parts of a data set cost nothing, even of one larger than memory.
-
-    Args:
-        array: The stored array, an `np.memmap` too, or rows of one.
-        rows: Row numbers in `array`; `None` selects all.
-    """
-
-    array: NDArray[Any]
-    rows: NDArray[np.int64]
-
-    def __init__(self, array: NDArray[Any] | Rows, rows: NDArray[np.int64] | None = None):
-        rows = np.arange(len(array)) if rows is None else np.asarray(rows, np.int64)
-        if isinstance(array, Rows):
-            self.array, self.rows = array.array, array.rows[rows]
-        else:
-            self.array, self.rows = array, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.array[self.rows[key]]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("Rows of an array cannot be read without a copy.")
-        return np.asarray(self[:], dtype)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """As of the stored array."""
-        return self.array.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """As of an array of these rows."""
-        return (len(self), *self.array.shape[1:])
-
-    @property
-    def ndim(self) -> int:
-        """As of the stored array."""
-        return self.array.ndim
-
-    def chunks(self) -> Iterator[NDArray[Any]]:
-        """Read all rows, in order, a few hundred at a time."""
-        for start in range(0, len(self), _CHUNK):
-            yield self[start : start + _CHUNK]
+Vary = Callable[[Any, tf.Tensor, tf.Tensor], tuple[Any, tf.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
-    """Labelled images.
+    """Labelled examples.
 
     Attributes:
-        x: Images `(n, height, width, channels)`, uint8 or float32; an array given here is
-            wrapped as `Rows`.
-        y: Integer classes `(n,)`, int64, or one probability per class `(n, k)`, float32.
+        x: What goes into a network, uint8, int32 or float32: rows `(n, ...)` of one input, or
+            of several by name; arrays given here are wrapped.
+        y: What is to come out, `(n, ...)`, in the form that the task stores: see
+            `search_spaces.task.Task`.
         weight: Sample weights `(n,)`, float32, or `None`.
+        strata: A class number each, int64, by which parts are drawn in like shares. By
+            default the class where `y` has whole numbers `(n,)` or a column a class, else 0.
     """
 
-    x: Rows
+    x: Inputs
     y: NDArray[Any]
     weight: NDArray[np.float32] | None = None
+    strata: NDArray[np.int64] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "x", Rows(self.x))
-        if any(len(column) != len(self.y) for column in self._columns):
+        object.__setattr__(self, "x", inputs_of(self.x))
+        if self.strata is None:
+            object.__setattr__(self, "strata", _classes(np.asarray(self.y)))
+        lengths = [len(self.x), *(len(column) for column in self._targets)]
+        if len(set(lengths)) > 1:
             raise ValueError(
-                "Images, labels and weights must be of one length. Received: lengths "
-                f"{[len(column) for column in self._columns]}. Pass one label per image."
+                "Examples, labels and weights must be of one length. Received: lengths "
+                f"{lengths}. Pass one label per example."
             )
 
     def __len__(self) -> int:
         return len(self.y)
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        """The class of each example: `y`, or the most probable one."""
-        return self.y.argmax(axis=1) if self.y.ndim == 2 else self.y
-
-    @property
-    def _columns(self) -> list[Any]:
-        return [self.x, self.y] if self.weight is None else [self.x, self.y, self.weight]
+    def _targets(self) -> list[NDArray[Any]]:
+        return [self.y] if self.weight is None else [self.y, self.weight]
 
     def take(self, indices: NDArray[np.int64]) -> Examples:
-        """Select examples by number, without copying images."""
+        """Select examples by number, without copying what goes into a network."""
         weight = None if self.weight is None else self.weight[indices]
-        return Examples(Rows(self.x, indices), self.y[indices], weight)
+        return Examples(self.x.take(indices), self.y[indices], weight, self.strata[indices])
 
     def stratified_subset(self, n: int, seed: int | None) -> Examples:
         """Draw `n` examples with the same shares of the classes, in their old order.
@@ -121,7 +72,7 @@ class Examples:
         if n >= len(self):
             return self
         order = np.random.default_rng(seed).permutation(len(self))
-        return self.take(first_of_each_class(self.labels, order, n))
+        return self.take(first_of_each_class(self.strata, order, n))
 
     def dataset(
         self,
@@ -129,12 +80,14 @@ class Examples:
         *,
         shuffle: int | None = None,
         repeat: bool = False,
-        map_batch: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+        vary: Vary | None = None,
+        weigh: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        encode: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
         drop_remainder: bool = False,
     ) -> tf.data.Dataset:
         """Serve the examples in batches `(x, y)` or `(x, y, weight)`.
 
-        An epoch holds each example once, and each `iter()` begins the next epoch. Images are
+        An epoch holds each example once, and each `iter()` begins the next epoch. Inputs are
         gathered from where they are stored and never become part of a graph.
 
         Args:
@@ -142,9 +95,13 @@ class Examples:
             shuffle: Seed of a new order for each epoch; `None` keeps the stored order. The
                 n-th epochs of two data sets made with one seed are the same.
             repeat: Whether epochs follow one another without end.
-            map_batch: Applied to each batch of images and a seed of shape (2,), another for
-                every batch and the same for the same `shuffle`: with stateless random
-                operations it varies images in parallel and repeatably, as a graph.
+            vary: Applied to the inputs and targets of each batch and a seed of shape (2,),
+                another for every batch and the same for the same `shuffle`: with stateless
+                random operations it varies examples in parallel and repeatably, as a graph.
+            weigh: Makes weights of the targets of a batch, by which those of the examples are
+                multiplied: one an example, or one a pixel.
+            encode: From targets as they are stored, and varied, to what the loss takes; NumPy.
+                It must give rows of the shape that it makes of the first one.
             drop_remainder: Leave out the smaller batch, so that every shape is static.
 
         Raises:
@@ -158,9 +115,8 @@ class Examples:
                 f"drop_remainder={drop_remainder}, {n} examples. Use a smaller batch."
             )
         rng = np.random.default_rng(0 if shuffle is None else shuffle)
-        columns = self._columns
-        dtypes = [tf.as_dtype(column.dtype) for column in columns]
         static_size = None if served % batch_size else batch_size
+        columns: list[Any] = [*_arrays(self.x), *self._targets]
 
         def draw() -> tuple[NDArray[np.int64], np.int64]:
             order = np.arange(n) if shuffle is None else rng.permutation(n)
@@ -176,17 +132,23 @@ class Examples:
                 )
             )
 
-        def gather(rows: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def gather(rows: tf.Tensor, seed: tf.Tensor) -> tuple[Any, ...]:
             batch = tf.numpy_function(
                 lambda rows: [column[rows] for column in columns],
                 [rows],
-                dtypes,
+                [tf.as_dtype(column.dtype) for column in columns],
                 stateful=False,
             )
             for tensor, column in zip(batch, columns, strict=True):
                 tensor.set_shape([static_size, *column.shape[1:]])
-            x, *rest = batch
-            return (x if map_batch is None else map_batch(x, seed), *rest)
+            x, y, *weight = self._packed(batch)
+            if vary is not None:
+                x, y = vary(x, y, seed)
+            if weigh is not None:
+                weight = [_times(weigh(y), *weight)]
+            if encode is not None:
+                y = _encoded(encode, self.y, y, static_size)
+            return (x, y, *weight)
 
         epochs = tf.data.Dataset.range(1)
         batches = (epochs.repeat() if repeat else epochs).flat_map(epoch)
@@ -194,6 +156,45 @@ class Examples:
         count = tf.data.INFINITE_CARDINALITY if repeat else -(-served // batch_size)
         batches = batches.apply(tf.data.experimental.assert_cardinality(count))
         return batches.prefetch(tf.data.AUTOTUNE)
+
+    def _packed(self, batch: Sequence[tf.Tensor]) -> tuple[Any, ...]:
+        """The flat columns of a batch as inputs, targets and weights."""
+        if isinstance(self.x, Rows):
+            return tuple(batch)
+        names = self.x.names
+        return dict(zip(names, batch, strict=False)), *batch[len(names) :]
+
+
+def _arrays(x: Inputs) -> list[Rows]:
+    return [x] if isinstance(x, Rows) else [x[name] for name in x.names]
+
+
+def _classes(y: NDArray[Any]) -> NDArray[np.int64]:
+    if y.ndim == 2 and y.dtype.kind == "f":
+        return np.asarray(y.argmax(axis=1), np.int64)
+    if y.ndim == 1 and y.dtype.kind in "bui":
+        return y.astype(np.int64)
+    return np.zeros(len(y), np.int64)
+
+
+def _times(weights: tf.Tensor, of_examples: tf.Tensor | None = None) -> tf.Tensor:
+    """Weights of examples or pixels, times those that the examples have."""
+    if of_examples is None:
+        return weights
+    rank = len(weights.shape)
+    return weights * tf.reshape(of_examples, [-1] + [1] * (rank - 1))
+
+
+def _encoded(
+    encode: Callable[[NDArray[Any]], NDArray[Any]],
+    stored: NDArray[Any],
+    y: tf.Tensor,
+    static_size: int | None,
+) -> tf.Tensor:
+    one = encode(stored[:1])  # says of what shape and type all are
+    made = tf.numpy_function(encode, [y], tf.as_dtype(one.dtype), stateful=False)
+    made.set_shape([static_size, *one.shape[1:]])
+    return made
 
 
 def first_of_each_class(

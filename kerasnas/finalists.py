@@ -28,8 +28,10 @@ from kerasnas.costs import exceeded
 from kerasnas.data import Data
 from kerasnas.examples import Examples
 from kerasnas.progress import Progress
+from kerasnas.scoring import metric_of, outputs_of, part_to_judge, served, through
 from kerasnas.training import Recipe, TimeLimit, Trained, batch_size, full
-from search_spaces.space import WEIGHT_BITS
+from search_spaces.space import WEIGHT_BITS, SearchSpace
+from search_spaces.task import Classification
 from tflite_export.report import Remedy
 from tflite_export.verification import decision
 
@@ -55,14 +57,14 @@ class Finalist:
     Attributes:
         trial: KerasTuner's trial it comes from.
         model: The trained model, compiled.
-        scores: Metrics on the validation part, `val_accuracy_int8` among them where the model
-            classifies and converts.
+        scores: Scores of the task on the validation part, `val_accuracy` for one, and those
+            of the file, `val_accuracy_int8`, where the model converts.
         file: The int8 `.tflite`, or `None` where the model does not convert.
         refitted: Whether it learned from the validation part too; `scores` are then those
             from before.
         remedies: What was tried because the file was too inaccurate.
-        drop: How much less accurate this very file is than this very model on the validation
-            part, as a share; `None` where that cannot be told.
+        drop: How much worse this very file is than this very model on the validation part, by
+            the measure of the task, as a share; `None` where that cannot be told.
     """
 
     trial: Any
@@ -80,7 +82,7 @@ class Final:
 
     Args:
         space: A `SearchSpace` or any `keras_tuner.HyperModel`.
-        data: The data set; its validation part decides.
+        data: The problem; its validation part decides.
         objective: KerasTuner's objective.
         limits: Upper bounds, checked on the file itself.
         budget: How much time is left.
@@ -90,8 +92,8 @@ class Final:
         epochs: Epochs of each training, or `None` for as many as the data deserve.
         callbacks: Keras callbacks for each training.
         device: What the network is for; it says in which format. `None` is int8, anywhere.
-        max_accuracy_drop: How much less accurate than its model a file may be before remedies
-            are tried; `None` takes it as it is.
+        max_accuracy_drop: How much worse than its model a file may be before remedies are
+            tried, by the measure of the task; `None` takes it as it is.
         on_finalist: Called with each finalist when it is trained, so that none is lost when
             what follows is interrupted.
     """
@@ -154,22 +156,33 @@ class Final:
             return finalist
 
     def _remedied(self, finalist: Finalist, limit: float) -> Finalist:
-        train = self.data.train
-        tuning = train.dataset(batch_size(len(train)))
-        part = self.data.validation.stratified_subset(_JUDGED_ON, 0)
+        front, network = self._exported(finalist.model)
+        train, part = self.data.train, self._judged_on(finalist.model)
+        samples = through(front, train.stratified_subset(4 * _CALIBRATED_ON, 0))
+        judged = through(front, part)
+        options: dict[str, Any] = {}
+        if front is None and self.budget.left > _TUNING:
+            options["fine_tuning_data"] = served(train, batch_size(len(train)), self._task)
+        if self._is_described:
+            options["metric"] = metric_of(self._task)
+            options["metric_name"] = self._task.measure
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.tflite"
             try:
                 report = tflite_export.export(
-                    finalist.model,
+                    network,
                     path,
                     self._format(finalist.trial),
-                    train.stratified_subset(4 * _CALIBRATED_ON, 0).x[:],
-                    validation_data=(part.x[:], part.labels),
+                    samples.x[:],
+                    validation_data=(
+                        judged.x[:],
+                        part.y if self._is_described else part.strata,
+                    ),
                     num_calibration=_CALIBRATED_ON,
                     max_accuracy_drop=limit,
-                    fine_tuning_data=tuning if self.budget.left > _TUNING else None,
                     allow_float=self.device is None or self.device.npu is None,
+                    mixed=self._mixed or None,
+                    **options,
                 )
             except tflite_export.AccuracyDropError as error:
                 report = error.report
@@ -181,16 +194,50 @@ class Final:
         if refused := self._refused(file):
             self.progress.say(f"the mended file is not taken: {refused}")
             return dataclasses.replace(finalist, remedies=remedies)
-        accuracy, scores = float(report.accuracy_tflite or 0.0), dict(finalist.scores)
+        if self._is_described:
+            told = self._scores(
+                finalist.model, self._answers(file, finalist.model, part), part
+            )
+            mine = self._scores(finalist.model, outputs_of(finalist.model, part), part)
+        else:
+            told, mine = ({"accuracy": a or 0.0} for a in _accuracies(report))
+        scores = dict(finalist.scores)
         if not finalist.refitted:  # else the model has learned what it would be judged on
-            scores[self._quantized_accuracy] = accuracy
+            scores |= {f"val_{name}_{self._quantization}": v for name, v in told.items()}
+        drop = mine[self._measure] - told[self._measure]
         return dataclasses.replace(
-            finalist,
-            file=file,
-            scores=scores,
-            remedies=remedies,
-            drop=float(report.accuracy_keras or 0.0) - accuracy,
+            finalist, file=file, scores=scores, remedies=remedies, drop=drop
         )
+
+    @property
+    def _task(self) -> Any:
+        return self.data.task
+
+    @property
+    def _is_described(self) -> bool:
+        """Whether models answer in the form of the task, as those of our spaces do."""
+        return isinstance(self.space, SearchSpace)
+
+    @property
+    def _measure(self) -> str:
+        return str(self._task.measure)
+
+    @property
+    def _mixed(self) -> dict[str, str]:
+        """Layers that keep a precision of their own in a file."""
+        return dict(getattr(self.space, "mixed", {}))
+
+    def _exported(self, model: keras.Model) -> tuple[keras.Model | None, keras.Model]:
+        """What runs before the file, if anything, and what the file is made of."""
+        return self.space.exported(model) if self._is_described else (None, model)
+
+    def _judged_on(self, model: keras.Model) -> Examples:
+        shape = getattr(model, "output_shape", None)
+        return part_to_judge(self.data.validation, shape, _JUDGED_ON)
+
+    def _answers(self, file: bytes, model: keras.Model, part: Examples) -> Any:
+        front, _ = self._exported(model)
+        return tflite_export.TFLiteModel(file).predict(through(front, part).x[:])
 
     @property
     def _quantization(self) -> str:
@@ -200,18 +247,21 @@ class Final:
         narrow = trial.hyperparameters.values.get(WEIGHT_BITS) == 4
         return "int4" if narrow else self._quantization
 
-    @property
-    def _quantized_accuracy(self) -> str:
-        return f"val_accuracy_{self._quantization}"
-
     def rank(self, finalist: Finalist) -> float:
-        """Lower is better: by the int8 accuracy where accuracy counts, else the objective."""
+        """Lower is better: by the objective of the int8 file where the file tells it.
+
+        A loss that cannot be told from answers is stood in for by the measure of the task.
+        """
+        name, sign = str(self.objective.name), 1.0
+        if self.objective.direction == "max":
+            sign = -1.0
         scores = finalist.scores
-        name = self.objective.name
-        if name == "val_accuracy" and self._quantized_accuracy in scores:
-            name = self._quantized_accuracy
-        score = float(scores.get(name, finalist.trial.score))
-        return -score if self.objective.direction == "max" else score
+        measured = f"val_{self._measure}_{self._quantization}"
+        if f"{name}_{self._quantization}" in scores:
+            name = f"{name}_{self._quantization}"
+        elif name == "val_loss" and measured in scores:
+            name, sign = measured, -1.0
+        return sign * float(scores.get(name, finalist.trial.score))
 
     def _finalist(self, trial: Any, number: int, epochs: int) -> Finalist:
         if self.epochs is not None or epochs == 0:
@@ -250,7 +300,7 @@ class Final:
         hp = trial.hyperparameters
         patience = max(_LEAST_PATIENCE, epochs // 4)
         recipe = Recipe(epochs, batch_size(len(train)), patience=patience, **self.recipe)
-        trained = Trained(self.space, recipe)
+        trained = Trained(self.space, recipe, self._task)
         model = trained.build(hp)
         if start is not None:
             model.set_weights(start.get_weights())
@@ -259,24 +309,32 @@ class Final:
         return self._judged(trial, trained.ready(hp, model))
 
     def _judged(self, trial: Any, model: keras.Model) -> Finalist:
-        part = self.data.validation.stratified_subset(_JUDGED_ON, 0)
-        scores = {
-            f"val_{name}": float(value)
-            for name, value in model.evaluate(
-                part.dataset(_JUDGED_BATCH), verbose=0, return_dict=True
-            ).items()
-        }
+        part = self._judged_on(model)
+        told: dict[str, float] = {}
+        if self._is_described:
+            told = self._scores(model, outputs_of(model, part), part)
+        scores = {f"val_{name}": value for name, value in told.items()}
+        if "loss" not in told:
+            batches = served(part, _JUDGED_BATCH, self._task)
+            evaluated = model.evaluate(batches, verbose=0, return_dict=True)
+            scores = {f"val_{name}": float(v) for name, v in evaluated.items()} | scores
         file = self._file(trial, model)
-        if file is not None and "val_accuracy" in scores:
-            answers = tflite_export.TFLiteModel(file).predict(part.x[:])
-            decide = decision(model, answers.shape)
-            if decide is not None:
-                right = decide(answers).ravel() == part.labels
-                scores[self._quantized_accuracy] = float(np.mean(right))
         drop = None
-        if self._quantized_accuracy in scores:
-            drop = scores["val_accuracy"] - scores[self._quantized_accuracy]
+        if file is not None and (self._is_described or "val_accuracy" in scores):
+            quantized = self._scores(model, self._answers(file, model, part), part)
+            scores |= {f"val_{n}_{self._quantization}": v for n, v in quantized.items()}
+            if self._measure in quantized and f"val_{self._measure}" in scores:
+                drop = scores[f"val_{self._measure}"] - quantized[self._measure]
         return Finalist(trial, model, scores, file, drop=drop)
+
+    def _scores(self, model: keras.Model, outputs: Any, part: Examples) -> dict[str, float]:
+        """Scores of answers, those of a model or of its file."""
+        if self._is_described:
+            return dict(self._task.scores(part.y, outputs))
+        decide = decision(model, outputs.shape)
+        if decide is None or not isinstance(self._task, Classification):
+            return {}
+        return {"accuracy": float(np.mean(decide(outputs).ravel() == part.strata))}
 
     def _entrants(self, ranked: Sequence[Any]) -> Iterator[Any]:
         """The trials whose network, as far as trained, makes a file within the limits."""
@@ -310,18 +368,29 @@ class Final:
 
     def _loss(self, finalist: Finalist) -> float:
         scores = finalist.scores
-        for name in (self._quantized_accuracy, "val_accuracy"):
+        for name in (f"val_{self._measure}_{self._quantization}", f"val_{self._measure}"):
             if name in scores:
                 return 1 - scores[name]
         return scores["val_loss"]
 
     def _file(self, trial: Any, model: keras.Model) -> bytes | None:
-        samples = self.data.train.stratified_subset(_CALIBRATED_ON, 0).x[:]
+        samples = self.data.train.stratified_subset(_CALIBRATED_ON, 0)
+        front, network = self._exported(model)
         try:
-            file: bytes = tflite_export.convert(model, self._format(trial), samples)
+            file: bytes = tflite_export.convert(
+                network,
+                self._format(trial),
+                through(front, samples).x[:],
+                mixed=self._mixed or None,
+            )
             return file
         except Exception as error:
             # Only a foreign model can get here, with any error of its own: all operations of
             # our spaces convert. What was trained is not lost for it.
             self.progress.say(f"no file can be made of this model: {error}")
             return None
+
+
+def _accuracies(report: Any) -> tuple[float | None, float | None]:
+    """Of the file, and of its model."""
+    return report.accuracy_tflite, report.accuracy_keras

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -14,6 +14,12 @@ import numpy as np
 from kerasnas.journal import Journal
 from kerasnas.normalization import FUSED_NAME
 from kerasnas.oracles.pareto import nondominated
+from kerasnas.tasks import restored
+from search_spaces.task import Task
+from search_spaces.waveform import Waveform
+
+if TYPE_CHECKING:
+    from kerasnas.examples import Examples
 
 __all__ = ["FILE", "JOURNAL", "MODEL", "SearchResult", "TrialRecord"]
 
@@ -83,6 +89,32 @@ class SearchResult:
     def settings(self) -> dict[str, Any]:
         """What `kerasnas.search` was asked for; empty for a bare tuner's search."""
         return dict((self._last("session") or {}).get("settings", {}))
+
+    @property
+    def task(self) -> Task | None:
+        """What the networks answer; `None` for a bare tuner's search."""
+        return restored(self.settings.get("task") or {})
+
+    @property
+    def preprocessing(self) -> Any:
+        """What makes texts and columns by name into what the model and its file take.
+
+        `preprocessing(x)` gives arrays; of several inputs a dictionary of such by name; `None`
+        where inputs are taken as they come. Each is kept in the folder as a stock Keras model
+        and as JSON.
+        """
+        from kerasnas.preprocessing import load  # brings TensorFlow
+
+        layout = self.settings.get("layout")
+        names = [f"preprocessing_{n}" for n in layout] if isinstance(layout, dict) else []
+        found = {
+            name: load(self.folder, name)
+            for name in [*names, "preprocessing"]
+            if (self.folder / f"{name}.json").exists()
+        }
+        if "preprocessing" in found:
+            return found["preprocessing"]
+        return {n.removeprefix("preprocessing_"): one for n, one in found.items()} or None
 
     @property
     def winner(self) -> dict[str, Any] | None:
@@ -167,6 +199,31 @@ class SearchResult:
         )
         model.load_weights(folder / CHECKPOINT)
         return model
+
+    def read(self, data: Any, **settings: Any) -> Examples:
+        """Read examples as the search read its own, such as those of a test part.
+
+        Args:
+            data: As of `kerasnas.search`.
+            **settings: Others of `kerasnas.data.read`, e.g. `image_size`.
+        """
+        from kerasnas.data import read  # brings TensorFlow
+
+        known = self.settings
+        return read(
+            data,
+            task=self.task,
+            layout=known.get("layout"),
+            preprocessing=self.preprocessing,
+            class_names=known.get("class_names"),
+            sequence_length=known.get("sequence_length"),
+            **settings,
+        )
+
+    def exported(self, model: keras.Model) -> tuple[keras.Model | None, keras.Model]:
+        """What of the search's model runs before its file, if anything, and what is in it."""
+        outside = self.settings.get("front_end") == "outside"
+        return Waveform.split(model) if outside else (None, model)
 
     def spent(self) -> float:
         """Seconds that searching took so far, over all sessions."""

@@ -47,7 +47,7 @@ class Session:
     Args:
         space: A `SearchSpace` or any `keras_tuner.HyperModel`.
         oracle: What to try next.
-        data: The data set.
+        data: The problem.
         limits: Upper bounds on costs, in base units.
         budget: The time there is.
         epochs: Epochs of every training, or `None` for looks and full trainings.
@@ -89,7 +89,7 @@ class Session:
 
     def _run(self) -> keras.Model:
         recipe, part, judged_on = self._look()
-        trained = Trained(self.space, recipe)
+        trained = Trained(self.space, recipe, self.data.task, self._scores())
         objective = self.oracle.objective
         progress = Progress(
             objective.name,
@@ -110,6 +110,8 @@ class Session:
                 overwrite=self.overwrite,
             )
         self._record("session", settings=self.settings, budgeted=self.budgeted)
+        for name, one in self.data.preprocessings.items():
+            one.save(self.folder, name)
         finalists: list[Finalist] = []
         final = Final(
             space=self.space,
@@ -163,6 +165,15 @@ class Session:
                 )
             progress.say(self._summary(winner))
         return winner.model
+
+    def _scores(self) -> list[str]:
+        """The objectives that are scores of the task and no metrics of Keras."""
+        task = self.data.task
+        metrics = {metric.name for metric in task.compile_arguments()["metrics"]} | {"loss"}
+        objectives = getattr(self.oracle, "objectives", [self.oracle.objective])
+        names = {str(one.name).removeprefix("val_") for one in objectives}
+        described = isinstance(self.space, SearchSpace)
+        return sorted(names & task.directions.keys() - metrics) if described else []
 
     def _try_candidates(
         self, tuner: Tuner, part: Examples, judged_on: Examples, progress: Progress

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 import tflite_export
 from edge_devices.device import Device, devices
@@ -16,6 +17,10 @@ from edge_devices.units import format_cost
 from kerasnas.examples import Examples
 from kerasnas.limits import format_duration
 from kerasnas.result import SearchResult
+from kerasnas.scoring import metric_of, served
+from search_spaces.detection import Detection
+from search_spaces.segmentation import Segmentation
+from search_spaces.task import Classification, MultiLabel, NextToken, Regression, Task
 from tflite_export.interpreter import TFLiteModel
 from tflite_export.packaging import Package, package
 from tflite_export.remedies import AccuracyDropError
@@ -40,6 +45,7 @@ def export(
     train: Examples | None,
     test: Examples | None,
     *,
+    task: Task | None = None,
     device: Device | None = None,
     points: float | None = 1.0,
     seed: int = 0,
@@ -53,15 +59,19 @@ def export(
         train: What to calibrate on, to choose remedies on and to train on where quantizing
             costs too much.
         test: What the file is judged on in the end.
+        task: By whose measure, and what the targets are; `None` is by accuracy.
         device: What it is for: an NPU has no floats, so no layer may be left in them.
-        points: Percent points of accuracy that quantization may cost; `None` takes the file as
-            it is.
+        points: Percent points of the measure that quantization may cost; `None` takes the file
+            as it is.
         seed: Seeds the draw of the calibration sample.
 
     Returns:
         What is known of the file, and the error that says it is not accurate enough.
     """
     optional: dict[str, Any] = {}
+    judged_by: dict[str, Any] = {}
+    if task is not None:
+        judged_by = {"metric": metric_of(task), "metric_name": task.measure}
     if train is not None:
         # Of every class, because files and folders are often sorted by class.
         some = train.stratified_subset(_CALIBRATION, seed)
@@ -69,7 +79,7 @@ def export(
         # What is tried on a file is chosen on these, so that the test part only judges it.
         optional["validation_data"] = optional["calibration"]
         if model.compiled:
-            optional["fine_tuning_data"] = train.dataset(BATCH)
+            optional["fine_tuning_data"] = served(train, BATCH, task)
     failure = None
     try:
         report = tflite_export.export(
@@ -79,13 +89,14 @@ def export(
             max_accuracy_drop=None if points is None else points / 100,
             allow_float=device is None or device.npu is None,
             seed=seed,
+            **judged_by,
             **optional,
         )
     except AccuracyDropError as error:
         report, failure = error.report, error
     if test is not None:
         judged = tflite_export.verify(
-            model, path, test.dataset(BATCH), quantization=quantization
+            model, path, test.dataset(BATCH), quantization=quantization, **judged_by
         )
         report = dataclasses.replace(
             judged,
@@ -98,7 +109,7 @@ def export(
 
 @dataclasses.dataclass(frozen=True)
 class Shipment:
-    """A classifier that is to be packaged, and where it comes from.
+    """A model that is to be packaged, and where it comes from.
 
     Args:
         model: The Keras model.
@@ -107,6 +118,7 @@ class Shipment:
         class_names: Names of the classes, or `None`.
         train: Examples it was made from.
         test: Examples it was judged on.
+        task: What it answers.
         result: The search that found it, or `None`.
         limits: Upper bounds that were asked for, in base units.
         device: What it is for, or `None`.
@@ -120,6 +132,7 @@ class Shipment:
     class_names: Sequence[str] | None
     train: Examples
     test: Examples
+    task: Task
     result: SearchResult | None = None
     limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
     device: Device | None = None
@@ -128,17 +141,16 @@ class Shipment:
 
     def package(self, folder: str | os.PathLike[str], content: bytes) -> Package:
         """Write the package; see `tflite_export.package`."""
-        labels = self._labels()
         least, largest = self._range()
         return package(
             folder,
             content,
             self.report,
-            labels=labels,
+            labels=self._labels(),
             input=self._input(least, largest),
-            output="One score for each class; the largest is the answer.",
+            output=self._output(),
             value_range=(least, largest),
-            description=f"Classifies examples such as those of {self.dataset}.",
+            description=f"{_PURPOSE[type(self.task)]} such as those of {self.dataset}.",
             sample=self.test.x[0],
             limits=self.limits,
             devices=_first(self.device),
@@ -149,55 +161,61 @@ class Shipment:
         )
 
     def _labels(self) -> list[str] | None:
-        """Names of the classes, or their numbers; `None` unless each has an output."""
-        classes = self.report.output.shape[-1]
+        """Names of the classes, or their numbers; `None` where the task has none."""
+        classes = getattr(self.task, "num_classes", None)
+        if classes is None:
+            return None
         names = self.class_names or [str(index) for index in range(classes)]
         return list(names) if len(names) == classes > 1 else None
 
     def _range(self) -> tuple[float, float]:
-        if self.train.x.dtype == np.uint8:
-            return 0.0, 255.0
+        """The least and the largest value of all inputs together."""
+        ends = []
         some = self.train.stratified_subset(_LOOKED_AT, 0).x[:]
-        return float(some.min()), float(some.max())
+        for array in some.values() if isinstance(some, dict) else [some]:
+            pixels = array.dtype == np.uint8
+            ends += [0.0, 255.0] if pixels else [float(array.min()), float(array.max())]
+        return min(ends), max(ends)
 
     def _input(self, least: float, largest: float) -> str:
-        shape = self.train.x.shape[1:]
-        plural = "s" * (shape[-1] > 1)
         layout = None if self.result is None else self.result.settings.get("layout")
-        if layout == "audio":
-            what = f"Audio features of {shape[0]} frames and {shape[1]} bands"
-        elif len(shape) == 3:
-            what = f"An image of {shape[0]}x{shape[1]} pixels and {shape[2]} channel{plural}"
-        elif len(shape) == 2:
-            what = f"A series of {shape[0]} steps and {shape[1]} channel{plural}"
+        shape = self.train.x.example_shape
+        if isinstance(shape, dict):
+            layouts = layout if isinstance(layout, dict) else {}
+            each = [f"{n}: {_described(s, layouts.get(n))}" for n, s in shape.items()]
+            what = "Several inputs. " + "; ".join(each)
         else:
-            what = f"A row of {shape[0]} column{plural}"
+            what = _described(shape, layout)
         return (
             f"{what}, with values from {least:g} to {largest:g} as they are: the model "
             "normalises them."
         )
 
+    def _output(self) -> str:
+        return _ANSWER.get(type(self.task), "What the task asks for.")
+
     def _data(self) -> dict[str, Any]:
         labels = self._labels()
-        first = int(self.test.labels[0])
+        shape, dtype = self.train.x.example_shape, self.train.x.dtype
         facts: dict[str, Any] = {
             "data set": self.dataset,
             "examples to train and choose on": f"{len(self.train):,}",
             "examples to judge on, never used before": f"{len(self.test):,}",
-            "inputs": f"{self.train.x.shape[1:]}, {self.train.x.dtype}",
+            "inputs": f"{shape}, {dtype}",
         }
-        if labels:
+        if labels and isinstance(self.task, Classification):
+            first = int(self.test.strata[0])
             facts["`example.npy`"] = f"the first test example, of class {labels[first]}"
         return facts
 
     def _confusion(self, content: bytes) -> list[list[int]] | None:
-        classes = self.report.output.shape[-1]
-        if len(self.report.output.shape) != 2 or classes < 2:
+        if not isinstance(self.task, Classification):
             return None
-        answers = TFLiteModel(content).predict(self.test.x[:]).argmax(axis=1)
-        counts = np.zeros((classes, classes), int)
-        np.add.at(counts, (self.test.labels, answers), 1)
-        return [[int(count) for count in row] for row in counts]
+        classes = self.task.num_classes
+        answers = TFLiteModel(content).predict(self.test.x[:])
+        if answers.shape[1:] != (classes,):
+            return None
+        return _counted(self.test.strata, answers.argmax(axis=1), classes)
 
     def _search(self) -> dict[str, Any] | None:
         if self.result is None:
@@ -216,6 +234,49 @@ class Shipment:
             "trained on the validation part too": "yes" if answer.get("refitted") else "no",
             "decisions": answer.get("values") or {},
         }
+
+
+_PURPOSE: dict[type[Task], str] = {
+    Classification: "Classifies examples",
+    MultiLabel: "Tells which of several labels examples have,",
+    Regression: "Tells quantities of examples",
+    Segmentation: "Tells the class of each pixel of images",
+    Detection: "Finds objects in images",
+    NextToken: "Tells what comes next in sequences",
+}
+_ANSWER: dict[type[Task], str] = {
+    Classification: "One score for each class; the largest is the answer.",
+    MultiLabel: "One score for each label; an example has those above 0.",
+    Regression: "The quantities, in their own units.",
+    Segmentation: "One score for each class at each pixel; the largest is the answer.",
+    Detection: "Maps of scores, sizes, offsets, of which `search_spaces.decode` makes boxes.",
+    NextToken: "One score for each token at each position, of what comes next there.",
+}
+
+
+def _described(shape: tuple[int, ...], layout: str | None) -> str:
+    """What one input is."""
+    plural = "s" * (shape[-1] > 1)
+    if layout == "audio":
+        return f"Audio features of {shape[0]} frames and {shape[1]} bands"
+    if layout == "tokens":
+        return f"{shape[0]} tokens, whole numbers"
+    if layout == "waveform":
+        return f"A waveform of {shape[0]} samples"
+    if len(shape) == 3:
+        return f"An image of {shape[0]}x{shape[1]} pixels and {shape[2]} channel{plural}"
+    if len(shape) == 2:
+        return f"A series of {shape[0]} steps and {shape[1]} channel{plural}"
+    return f"A row of {shape[0]} column{plural}"
+
+
+def _counted(
+    truth: NDArray[np.int64], answers: NDArray[np.int64], classes: int
+) -> list[list[int]]:
+    """How often examples of a class (row) were taken for each (column)."""
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (truth, answers), 1)
+    return [[int(count) for count in row] for row in counts]
 
 
 def _first(device: Device | None) -> list[Device]:

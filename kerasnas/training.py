@@ -11,7 +11,7 @@ import dataclasses
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -19,11 +19,15 @@ import keras_tuner
 import numpy as np
 import tensorflow as tf
 
-from kerasnas.augmentation import augmentation
+from kerasnas.augmentation import augmentation, declare
+from kerasnas.balance import balanced
 from kerasnas.data import Data, Examples
 from kerasnas.normalization import FusedBatchNormalization
+from kerasnas.scoring import Scoring, served
+from search_spaces.decisions import Decisions
 from search_spaces.realise import realise
 from search_spaces.space import SearchSpace
+from search_spaces.task import Task
 
 __all__ = [
     "STEP_SECONDS",
@@ -63,8 +67,10 @@ class Recipe:
         patience: Epochs without a lower validation loss before training stops; `None` never
             stops early. What was trained longest is kept either way: under a falling
             learning rate the last weights are the settled ones.
-        augment: Whether training images are varied: see `batches` and `augmentation`.
-        balance: Whether classes weigh the same in the loss however many examples they have.
+        augment: Whether training examples are varied: see `batches` and `augmentation`; how
+            much is a decision of each candidate with `"search"`.
+        class_weight: `"balanced"` weighs classes alike in the loss however many examples they
+            have; a dictionary, as in Keras, says what each weighs; `None` weighs none.
         mixed_precision: Whether activations are float16 while training; weights and the
             returned model are float32. It pays on GPUs with large images.
         layout: What the axes of examples are, as in `data.load`: how they are varied.
@@ -77,10 +83,10 @@ class Recipe:
     weight_decay: float = 0.02
     warmup: float = 0.15
     patience: int | None = None
-    augment: bool = True
-    balance: bool = False
+    augment: bool | str = True
+    class_weight: Any = None
     mixed_precision: bool = False
-    layout: str = "images"
+    layout: Any = "images"
     seed: int = 0
 
     def optimizer(self, examples: int) -> keras.optimizers.Optimizer:
@@ -100,23 +106,37 @@ class Recipe:
             return keras.optimizers.LossScaleOptimizer(optimizer)  # small gradients survive
         return optimizer
 
-    def batches(self, train: Examples) -> tf.data.Dataset:
-        """The training examples as the recipe shows them: shuffled and varied.
+    def batches(
+        self,
+        train: Examples,
+        task: Task | None = None,
+        settings: Mapping[str, float] | None = None,
+    ) -> tf.data.Dataset:
+        """The training examples as the recipe shows them: shuffled, varied and weighed.
 
         Variation keeps a network from learning examples by heart, which takes many passes; in
         few it only slows learning down. So it grows with the epochs, from none at 3 to all of
         it at 30.
+
+        Args:
+            train: The examples.
+            task: What they are for; it says what moves with an image, and what a loss takes.
+            settings: How examples are varied, as in `augmentation`; `None` is its default.
         """
         few, many = _VARIED_FROM
         strength = float(np.clip((self.epochs - few) / (many - few), 0.0, 1.0))
-        varied = self.augment and strength > 0
-        return train.dataset(
-            self.batch_size,
-            shuffle=self.seed,
-            map_batch=(
-                augmentation(train.x.shape[1:], strength, self.layout) if varied else None
-            ),
-        )
+        vary = None
+        if self.augment and strength > 0:
+            shape = train.x.example_shape
+            vary = augmentation(shape, self.layout, task, settings, strength)
+        weigh = None
+        if self.class_weight is not None and task is not None:
+            weights = balanced(train.y, task, train.weight, self.class_weight)
+            if callable(weights):
+                weigh = weights
+            else:
+                train = dataclasses.replace(train, weight=weights)
+        return served(train, self.batch_size, task, shuffle=self.seed, vary=vary, weigh=weigh)
 
     def callbacks(self, validation: Examples | None) -> list[keras.callbacks.Callback]:
         """Early stopping, where it is asked for and there is something to judge by."""
@@ -162,16 +182,50 @@ class Trained(keras_tuner.HyperModel):
     Args:
         space: A `SearchSpace` or any `keras_tuner.HyperModel`.
         recipe: How each candidate is trained.
+        task: What the networks are for; `None` is the space's own task.
+        scores: Names of the task's scores, without `val_`, that are told after each epoch
+            beside the metrics that Keras computes.
     """
 
-    def __init__(self, space: keras_tuner.HyperModel, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        space: keras_tuner.HyperModel,
+        recipe: Recipe,
+        task: Task | None = None,
+        scores: Collection[str] = (),
+    ) -> None:
         super().__init__()
         self.space = space
         self.recipe = recipe
+        self.task: Task | None = getattr(space, "task", None) if task is None else task
+        self.scores = tuple(scores)
+
+    @property
+    def _varies(self) -> bool:
+        """Whether how examples are varied is a decision of each candidate."""
+        return self.recipe.augment == "search" and isinstance(self.space, SearchSpace)
+
+    def _settings(self, hp: Any) -> dict[str, float] | None:
+        if not self._varies:
+            return None
+        return dict(declare(hp, self.space.input_shape, self.recipe.layout, self.task))
+
+    def hyperparameters(self) -> keras_tuner.HyperParameters:
+        """Every decision of the space, and those of the training."""
+        hp = self.space.hyperparameters()
+        self._settings(hp)
+        return hp
+
+    def identity(self, values: Mapping[str, Any], *, strict: bool = True) -> str:
+        """Equal for candidates that are the same network, trained alike."""
+        settings = self._settings(Decisions(values, strict=False)) or {}
+        made = self.space.identity(values, strict=strict)
+        return f"{made}{sorted(settings.items())}" if settings else made
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         if not isinstance(self.space, SearchSpace):
             return self.space.build(hp)
+        self._settings(hp)
         return realise(
             self.space.describe(hp),
             seed=self.recipe.seed,
@@ -206,19 +260,24 @@ class Trained(keras_tuner.HyperModel):
             model.compile(
                 self.recipe.optimizer(len(train)), **self.space.task.compile_arguments()
             )
+        judged = None
+        scoring = []
+        if validation is not None:
+            judged = served(validation, _SCORING_BATCH, self.task)
+            if self.scores and self.task is not None:
+                scoring = [Scoring(self.task, validation, self.scores)]
         with warnings.catch_warnings():
             # The data set shuffles; Keras warns that it will not do so again.
             warnings.filterwarnings("ignore", "`shuffle=True` was passed")
             return self.space.fit(
                 hp,
                 model,
-                self.recipe.batches(_balanced(train) if self.recipe.balance else train),
-                validation_data=(
-                    None if validation is None else validation.dataset(_SCORING_BATCH)
-                ),
+                self.recipe.batches(train, self.task, self._settings(hp)),
+                validation_data=judged,
                 epochs=self.recipe.epochs,
                 callbacks=[
                     _Stopwatch(),
+                    *scoring,  # before those that read what it tells
                     *callbacks,
                     *self.recipe.callbacks(validation),
                 ],
@@ -273,14 +332,3 @@ class TimeLimit(keras.callbacks.Callback):
             self._end = time.monotonic() + self.seconds
         if time.monotonic() > self._end:
             self.model.stop_training = True
-
-
-def _balanced(examples: Examples) -> Examples:
-    """The examples, weighted so that all classes count alike in the loss."""
-    classes, counts = np.unique(examples.labels, return_counts=True)
-    share = np.zeros(classes.max() + 1, np.float32)
-    share[classes] = len(examples) / (len(classes) * counts)
-    weight = share[examples.labels]
-    if examples.weight is not None:
-        weight = weight * examples.weight
-    return Examples(examples.x, examples.y, weight)

@@ -182,7 +182,8 @@ class Tuner(keras_tuner.Tuner):
         if self.space is None:
             super()._populate_initial_space()
         else:
-            self.oracle.update_space(self.space.hyperparameters())
+            # A recipe around the space may have decisions of its own.
+            self.oracle.update_space(self.hypermodel.hyperparameters())
         if isinstance(self.oracle, SearchOracle):
             self._give_costs(self.oracle)
             self.oracle.reload()
@@ -190,7 +191,7 @@ class Tuner(keras_tuner.Tuner):
     def _give_costs(self, oracle: SearchOracle) -> None:
         if self.space is not None:
             # A trial may have more values than the space has decisions.
-            identity = functools.partial(self.space.identity, strict=False)
+            identity = functools.partial(self.hypermodel.identity, strict=False)
             oracle.identity = oracle.identity or identity
         if oracle.costs is not None:
             return

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasnas.examples import Examples, ImageStore, Rows, first_of_each_class
+from kerasnas.examples import Examples, ImageStore, first_of_each_class
+from kerasnas.rows import Rows
 
 
 def make(n=23, classes=3, weight=False, one_hot=False, seed=0):
@@ -48,7 +49,7 @@ class TestExamples:
             Examples(np.zeros((3, 1, 1, 1)), np.zeros(2, int))
 
     def test_labels_are_integers_in_either_form(self):
-        np.testing.assert_array_equal(make(one_hot=True).labels, make().labels)
+        np.testing.assert_array_equal(make(one_hot=True).strata, make().strata)
 
     def test_take_selects_every_column(self):
         examples = make(weight=True)
@@ -166,19 +167,19 @@ class TestDataset:
         with pytest.raises(ValueError, match=r"batch_size=24.*23 examples"):
             make().dataset(24, drop_remainder=True)
 
-    def test_map_batch_varies_images_repeatably_and_never_alike(self):
-        def noise(x, seed):
-            return tf.random.stateless_uniform(tf.shape(x), seed)
+    def test_vary_changes_batches_repeatably_and_never_alike(self):
+        def noise(x, y, seed):
+            return tf.random.stateless_uniform(tf.shape(x), seed), y
 
         examples = make(20)
         first, second, other = (
-            examples.dataset(5, shuffle=seed, map_batch=noise) for seed in (0, 0, 1)
+            examples.dataset(5, shuffle=seed, vary=noise) for seed in (0, 0, 1)
         )
         drawn = [epoch(first)[0], epoch(first)[0]]
         np.testing.assert_array_equal(drawn, [epoch(second)[0], epoch(second)[0]])
         batches = np.concatenate([*drawn, epoch(other)[0]]).reshape(12, 5, 4, 5, 3)
         assert len({batch.tobytes() for batch in batches}) == 12
-        assert epoch(examples.dataset(5, map_batch=lambda x, _: x + 1))[0].dtype == np.uint8
+        assert epoch(examples.dataset(5, vary=lambda x, y, _: (x + 1, y)))[0].dtype == np.uint8
 
     def test_images_stay_out_of_the_graph(self):
         def graph_bytes(dataset):
@@ -187,7 +188,7 @@ class TestDataset:
             return len(graph.numpy())
 
         x = np.zeros((100, 64, 64, 3), np.uint8)
-        served = Examples(x, np.zeros(100, int)).dataset(10, map_batch=lambda x, _: x)
+        served = Examples(x, np.zeros(100, int)).dataset(10, vary=lambda x, y, _: (x, y))
         assert graph_bytes(served) < 50_000
         assert graph_bytes(tf.data.Dataset.from_tensors(0).map(lambda _: x)) > x.nbytes
 

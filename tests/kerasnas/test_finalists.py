@@ -48,7 +48,7 @@ def final(shades, monkeypatch):
         )
 
         class Played:
-            def __init__(self, space, recipe):
+            def __init__(self, space, recipe, task):
                 pass
 
             def build(self, hp):
@@ -66,7 +66,7 @@ def final(shades, monkeypatch):
         monkeypatch.setattr("kerasnas.finalists.Trained", Played)
         monkeypatch.setattr(
             "kerasnas.finalists.tflite_export.convert",
-            lambda *args: bytes(next(sizes)),
+            lambda *args, **kwargs: bytes(next(sizes)),
             raising=False,
         )
         return made
@@ -84,9 +84,15 @@ def test_the_int8_score_decides_where_accuracy_counts(final):
 
 
 def test_the_objective_decides_otherwise(final):
+    low = Finalist(trial(0, 9.0), None, {"val_loss_int8": 0.1, "val_accuracy_int8": 0.5}, b"")
+    high = Finalist(trial(1, 9.0), None, {"val_loss_int8": 0.2, "val_accuracy_int8": 0.8}, b"")
+    assert min([low, high], key=final("val_loss").rank) is low
+
+
+def test_a_loss_that_a_file_does_not_tell_makes_way_for_the_measure(final):
     low = Finalist(trial(0, 9.0), None, {"val_loss": 0.1, "val_accuracy_int8": 0.5}, b"")
     high = Finalist(trial(1, 9.0), None, {"val_loss": 0.2, "val_accuracy_int8": 0.8}, b"")
-    assert min([low, high], key=final("val_loss").rank) is low
+    assert min([low, high], key=final("val_loss").rank) is high
 
 
 def test_the_best_finalist_is_trained_on_with_all_examples(final):

@@ -416,7 +416,7 @@ def test_series_get_the_family_for_series(search, capsys):
     )
     assert model.input_shape == (None, 12, 2)
     said = capsys.readouterr().out.splitlines()[0]
-    assert said == 'space="tcn" was chosen for series of 12 steps and 2 channels'
+    assert said == "space: tcn for series of 12 steps and 2 channels"
 
 
 def test_a_space_made_for_images_takes_arrays_without_channels(search):

@@ -17,6 +17,7 @@ from kerasnas.training import (
     look,
 )
 from search_spaces.mobile import MobileNet
+from search_spaces.task import Classification
 
 
 def images(count, shape=(8, 8, 1), classes=3, seed=0):
@@ -82,7 +83,8 @@ class TestRecipe:
                     seen.update(zip(y.numpy(), weight.numpy(), strict=True))
 
         rare = Examples(images(40).x[:], np.array([0] * 30 + [1] * 10))
-        Trained(Spy(), Recipe(1, 8, balance=True)).fit(hp, None, rare)
+        recipe = Recipe(1, 8, class_weight="balanced")
+        Trained(Spy(), recipe, Classification(2)).fit(hp, None, rare)
         assert seen == {0: pytest.approx(40 / 60), 1: pytest.approx(40 / 20)}
 
 

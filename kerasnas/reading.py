@@ -1,0 +1,732 @@
+"""Data sets in: every form that Keras' `fit` knows, read once and stored."""
+
+from __future__ import annotations
+
+import itertools
+import numbers
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edge_devices.spelling import did_you_mean
+from kerasnas.examples import ImageStore
+from kerasnas.preprocessing import padded
+
+__all__ = ["LAYOUTS", "Layout", "Reader", "resize"]
+
+LAYOUTS = {
+    "images": (2, 3),
+    "audio": (2, 3),
+    "waveform": (1, 2),
+    "series": (1, 2),
+    "table": (1,),
+    "tokens": (1,),
+    "text": (0,),
+}
+"""Number of axes that an example may come with, by what the axes are."""
+
+Layout = str | Mapping[str, str] | None
+
+_CHUNK = 256  # examples read at a time
+_ONE = ""  # name of an input that has none
+_FORMS = (
+    "Pass a tf.data.Dataset of (x, y), (x, y, sample_weight) or {'image': x, 'label': y}, "
+    "or the same tuples of arrays."
+)
+_AXES = (
+    "Images are (height, width) or (height, width, channels), audio is (frames, bands), "
+    "waveforms are (samples,), series are (length, channels), tables (columns,), tokens "
+    "(length,)."
+)
+# What TensorFlow Datasets calls what goes in and what is to come out.
+_INPUT_KEYS = ("image", "text", "audio")
+_TARGET_KEYS = ("label", "segmentation_mask", "objects")
+
+
+class Reader:
+    """Reads the parts of one problem into one store, so that they are known to match.
+
+    Args:
+        layout: What the axes of an example are, a name in `LAYOUTS`; of several inputs a
+            dictionary of such names, in which some may be missing. `None` goes by the shape.
+        layouts: The layouts to choose from where `layout` is `None`, the most likely first.
+        image_size: `(height, width)` to resize all images to.
+        length: Steps or tokens to pad or cut sequences to.
+        steps: Elements to read from each data set; arrays are read whole.
+        alone: Whether there may be inputs without labels.
+        cache_dir: Folder of the cache file; `None` is the system's temporary one.
+        memory_budget: Bytes of an input to keep in memory; more go to the cache file.
+
+    Attributes:
+        counts: Number of examples of each part, in the order they were read.
+    """
+
+    def __init__(
+        self,
+        layout: Layout = None,
+        layouts: Sequence[str] = tuple(LAYOUTS),
+        *,
+        image_size: tuple[int, int] | None = None,
+        length: int | None = None,
+        steps: int | None = None,
+        alone: bool = False,
+        cache_dir: str | os.PathLike[str] | None = None,
+        memory_budget: int,
+    ) -> None:
+        _check_settings(layout, image_size, steps)
+        self._layout = layout
+        self._layouts = layouts
+        self._image_size = image_size
+        self._length = length
+        self._steps = steps
+        self._alone = alone
+        self._cache = cache_dir, memory_budget
+        self._inputs: dict[str, _Input] = {}
+        self.counts: list[int] = []
+
+    def read(self, data: Any, name: str) -> tuple[Any, NDArray[Any] | None]:
+        """Store the inputs of one part and return its labels and weights.
+
+        Args:
+            data: A data set.
+            name: What to call it in messages.
+
+        Returns:
+            The labels as they are, one array or lists by name, `None` if there are none; and
+            weights or `None`.
+
+        Raises:
+            TypeError: If it is no data set.
+            ValueError: If it is empty, or its examples have several sizes, are not finite, or
+                are not like those of the part that was read first.
+        """
+        count = 0
+        labels: list[Any] = []
+        weights: list[NDArray[Any]] = []
+        for x, y, *weight in self._chunks(data, name):
+            for key, chunk in x.items():
+                self._inputs[key].append(chunk, name, count)
+            labels.append(y)
+            weights.extend(weight)
+            count += len(weight[0]) if weight else _length(y, x)
+        if not count:
+            raise ValueError(
+                f"The {name} must not be empty. Received: no example. "
+                "Check the path, the filter or the split it comes from."
+            )
+        self.counts.append(count)
+        return _combined(labels), np.concatenate(weights) if weights else None
+
+    @property
+    def layout(self) -> Any:
+        """What the axes of an example are; of several inputs, by name."""
+        return self._of_inputs({key: one.layout for key, one in self._inputs.items()})
+
+    def values(self) -> Any:
+        """What was read, all parts in the order they were read; of several inputs, by name.
+
+        Arrays; of texts an array of strings, of the columns of a table a dictionary of arrays.
+        """
+        return self._of_inputs({key: one.value() for key, one in self._inputs.items()})
+
+    def _of_inputs(self, found: dict[str, Any]) -> Any:
+        return found[_ONE] if list(found) == [_ONE] else found
+
+    def _chunks(self, data: Any, name: str) -> Iterator[tuple[Any, ...]]:
+        """Read batches of inputs by name, labels and perhaps weights, as they are stored."""
+        if isinstance(data, tf.data.Dataset):
+            return self._dataset_chunks(data, name)
+        if self._alone and isinstance(data, str):
+            data = [data]
+        if _is_frame(data):
+            data = _columns_of(data)
+        if isinstance(data, tuple | list | Mapping) or hasattr(data, "__array__"):
+            return self._array_chunks(data, name)
+        raise TypeError(
+            f"The {name} must be a data set. Received: {type(data).__name__}. {_FORMS}"
+        )
+
+    def _dataset_chunks(
+        self, dataset: tf.data.Dataset, name: str
+    ) -> Iterator[tuple[Any, ...]]:
+        if self._steps is not None:
+            dataset = dataset.take(self._steps)
+        elif dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(
+                f"The {name} must come to an end. Received: a data set that repeats for ever, "
+                "and steps=None. Remove .repeat(), or pass how many elements to read, for "
+                "example steps=100."
+            )
+        dataset, spec = self._unragged(dataset, name)
+        leaves = tf.nest.flatten(spec)
+        if any(getattr(leaf, "shape", None) == tf.TensorShape(None) for leaf in leaves):
+            element = next(iter(dataset), None)
+            if element is None:
+                return
+            spec = self._parts(element, name)
+        fields = self._fields(spec[0])
+        batched = self._check_form(fields, spec[1], name)
+        objects = isinstance(spec[1], Mapping)
+        if objects and batched:
+            dataset, batched = dataset.unbatch(), False
+        inputs = {key: self._inputs[key] for key in fields}
+
+        def prepare(*element: Any) -> tuple[Any, ...]:
+            x, *rest = self._parts(element[0] if len(element) == 1 else element, name)
+            stored = {
+                key: inputs[key].stored(leaf, batched) for key, leaf in self._fields(x).items()
+            }
+            return (stored, *(part for part in rest if part is not None))
+
+        dataset = dataset.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        if objects:
+            yield from _in_chunks(dataset)
+            return
+        if not batched:
+            dataset = dataset.batch(_CHUNK)
+        # Fused with a map, TensorFlow 2.21 batches 8x9 with 9x8 images as if they were alike.
+        options = tf.data.Options()
+        options.experimental_optimization.map_and_batch_fusion = False
+        dataset = dataset.with_options(options)
+        try:
+            for x, *rest in dataset.prefetch(2).as_numpy_iterator():
+                y = rest[0] if spec[1] is not None else None
+                yield (x, y, *rest[1:])
+        except tf.errors.InvalidArgumentError as error:
+            different = re.search(r"different shapes in component 0\.(.*?\.)", error.message)
+            if different is None:
+                raise
+            raise varying_sizes(name, different[1].strip()) from error
+
+    def _unragged(self, dataset: tf.data.Dataset, name: str) -> Any:
+        """The data set without batches of examples of several sizes, and its parts' specs."""
+        spec = self._parts(dataset.element_spec, name)
+        ragged = [s for s in tf.nest.flatten(spec) if isinstance(s, tf.RaggedTensorSpec)]
+        labels = tf.nest.flatten(spec[1])
+        if ragged and all(getattr(leaf.shape, "rank", 1) for leaf in labels):
+            dataset = dataset.unbatch()
+            spec = self._parts(dataset.element_spec, name)
+        return dataset, spec
+
+    def _array_chunks(self, data: Any, name: str) -> Iterator[tuple[Any, ...]]:
+        x, y, *weight = self._parts(data, name)
+        fields = {key: self._arrays(leaf, name) for key, leaf in self._fields(x).items()}
+        if isinstance(y, Mapping):
+            labels: Any = dict(y)
+        else:
+            labels = None if y is None else self._arrays(y, name)
+        self._check_form(fields, labels, name, batched=True)
+        weights = [np.asarray(part) for part in weight]
+        first = fields[next(iter(fields))]
+        columns = [c for f in fields.values() for c in _leaves(f)]
+        columns += [] if labels is None else list(_leaves(labels))
+        lengths = [len(column) for column in (*columns, *weights)]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                "Examples, labels and weights must be of one length. Received: "
+                f"lengths {lengths} in the {name}. Pass one label per example."
+            )
+        for start in range(0, len(next(iter(_leaves(first)))), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            with tf.device("CPU"):
+                stored = {
+                    key: tf.nest.map_structure(
+                        _numpy, self._inputs[key].stored(_sliced(leaf, part), True)
+                    )
+                    for key, leaf in fields.items()
+                }
+            y = None if labels is None else _sliced(labels, part)
+            yield (stored, y, *(column[part] for column in weights))
+
+    def _arrays(self, leaf: Any, name: str) -> Any:
+        """An input or labels given whole, as an array, or as arrays by column."""
+        if isinstance(leaf, Mapping):
+            return {
+                str(key): column if isinstance(column, list) else np.asarray(column)
+                for key, column in leaf.items()
+            }
+        if not (isinstance(leaf, tuple | list) or hasattr(leaf, "__array__")):
+            raise TypeError(
+                f"The {name} must be a data set. Received: {type(leaf).__name__}. {_FORMS}"
+            )
+        if isinstance(leaf, tf.RaggedTensor):
+            leaf = leaf.to_list()
+        try:
+            return np.asarray(leaf)
+        except ValueError as error:  # nested lists that do not make a block
+            if self._length is not None:
+                return padded(leaf, self._length)
+            raise varying_sizes(name, str(error)) from error
+
+    def _parts(self, element: Any, name: str) -> tuple[Any, ...]:
+        """Return input, label and, if there is one, weight of an element or of its spec."""
+        if isinstance(element, Mapping):
+            keys = [key for key in _INPUT_KEYS if key in element]
+            labels = [key for key in _TARGET_KEYS if key in element]
+            if len(keys) == 1 and labels:
+                return element[keys[0]], element[labels[-1]]
+            if self._alone and len(keys) == 1:
+                return element[keys[0]], None
+            raise ValueError(
+                f"A dictionary must hold 'image' and 'label'. Received: {name} with keys "
+                f"{sorted(element)}. Map it, for example: "
+                "ds.map(lambda e: (e['pixels'], e['class']))."
+            )
+        pair = isinstance(element, tuple | list) and len(element) in (2, 3)
+        if pair and all(isinstance(part, str) for part in element):
+            pair = False  # two texts
+        if pair and element[1] is not None:
+            return tuple(element)
+        if self._alone:
+            whole = not (isinstance(element, tuple) and (pair or len(element) == 1))
+            return (element if whole else element[0]), None
+        is_parts = isinstance(element, tuple | list)
+        shown = f"{len(element)} parts" if is_parts else "examples alone"
+        raise ValueError(
+            f"The {name} must hold an example and its label each. Received: {shown}. {_FORMS}"
+        )
+
+    def _fields(self, x: Any) -> dict[str, Any]:
+        """The inputs by name; a single one has no name."""
+        if _is_frame(x):
+            x = _columns_of(x)
+        if isinstance(x, tuple):
+            return {f"input_{number}": leaf for number, leaf in enumerate(x)}
+        if not isinstance(x, Mapping):
+            return {_ONE: x}
+        named = isinstance(self._layout, Mapping)
+        nested = any(isinstance(leaf, Mapping) or _is_frame(leaf) for leaf in x.values())
+        if self._inputs:
+            columns = list(self._inputs) == [_ONE]
+        else:
+            columns = not named and not nested and all(_is_column(c) for c in x.values())
+        if columns:
+            return {_ONE: dict(x)}
+        return {
+            str(key): _columns_of(leaf) if _is_frame(leaf) else leaf
+            for key, leaf in sorted(x.items())
+        }
+
+    def _check_form(
+        self, fields: dict[str, Any], y: Any, name: str, batched: bool | None = None
+    ) -> bool:
+        """Settle the layout of each input, and return whether elements are batches.
+
+        Both follow from arrays or from specs.
+        """
+        given = self._given(fields)
+        for leaf in fields.values():
+            if not isinstance(leaf, Mapping):  # of columns their preprocessing judges
+                _check_type(leaf, "Examples", "Decode them first.", name)
+        for leaf in [] if y is None or isinstance(y, Mapping) else [y]:
+            _check_type(leaf, "Labels", "Number the classes from 0.", name)
+        if batched is None:
+            batched = _is_batched(fields, y, given)
+        if self._inputs and fields.keys() != self._inputs.keys():
+            raise ValueError(
+                f"The {name} must have the inputs of the training data. Received: "
+                f"{sorted(fields)} and {sorted(self._inputs)}. Name them alike."
+            )
+        for key, leaf in fields.items():
+            if key not in self._inputs:
+                self._inputs[key] = _Input(
+                    key,
+                    given[key],
+                    self._layouts if key == _ONE else tuple(LAYOUTS),
+                    self._image_size,
+                    self._length,
+                    self._cache,
+                )
+            self._inputs[key].check(leaf, y, batched, name)
+        return batched
+
+    def _given(self, fields: dict[str, Any]) -> dict[str, str | None]:
+        """The layouts that were given, by input."""
+        if isinstance(self._layout, Mapping):
+            unknown = sorted(set(self._layout) - set(fields))
+            if unknown:
+                raise ValueError(
+                    "`layout` must name the inputs. Received: a layout of "
+                    f"{', '.join(map(repr, unknown))} with the inputs {sorted(fields)}. "
+                    "Check the spelling."
+                )
+            return {key: self._layout.get(key) for key in fields}
+        if self._layout is not None and len(fields) > 1:
+            raise ValueError(
+                "Several inputs have a layout each. Received: "
+                f"layout={self._layout!r} with the inputs {sorted(fields)}. Pass a dictionary:"
+                f" layout={{{sorted(fields)[0]!r}: {self._layout!r}}}, or leave it out."
+            )
+        return dict.fromkeys(fields, self._layout)
+
+
+class _Input:
+    """One input of all parts: what its axes are, and where its examples are kept."""
+
+    def __init__(
+        self,
+        name: str,
+        layout: str | None,
+        layouts: Sequence[str],
+        image_size: tuple[int, int] | None,
+        length: int | None,
+        cache: tuple[Any, int],
+    ) -> None:
+        self.name = name
+        self._layout = layout
+        self._layouts = layouts
+        self._image_size = image_size
+        self._length = length
+        self._cache = cache
+        self._rank = 0
+        self._first = ""
+        self._store: ImageStore | None = None
+        self._loose: list[Any] = []  # texts, or columns
+
+    @property
+    def layout(self) -> str:
+        """What the axes of an example are, as given or as its shape says."""
+        assert self._layout is not None  # `check` came first
+        return self._layout
+
+    @property
+    def _said(self) -> str:
+        return f" of the input {self.name!r}" if self.name else ""
+
+    def check(self, leaf: Any, y: Any, batched: bool, name: str) -> None:
+        """Settle the layout, or refuse examples that cannot have the one that was given."""
+        if isinstance(leaf, Mapping):
+            self._settle("table", "columns by name")
+            return
+        if _is_text(leaf.dtype):
+            self._settle("text", "texts")
+            if len(leaf.shape) - batched > 0 and tuple(leaf.shape[batched:]) != (1,):
+                raise TypeError(
+                    f"Examples must be numbers, or one text each. Received: texts of shape "
+                    f"{tuple(leaf.shape)} in the {name}{self._said}. Decode them first."
+                )
+            return
+        one = tuple(leaf.shape)[batched:]
+        if self._layout is None and len(one) in (1, 2, 3):
+            sized = self._image_size if not self.name else None
+            self._layout = _layout(one, leaf.dtype, sized, self._layouts)
+        if self._layout is None and not one and self.name:
+            self._layout = "table"  # a number beside other inputs
+        self._rank = len(one)
+        scalar = not one and self._layout == "table" and bool(self.name)
+        if len(one) not in LAYOUTS.get(self._layout or "", ()) and not scalar:
+            shape = None if y is None else getattr(y, "shape", type(y).__name__)
+            raise ValueError(
+                f"These examples have too many axes or too few. Received: {name} with "
+                f"examples of shape {tuple(leaf.shape)}{self._said} and labels of shape "
+                f"{None if shape is None else tuple(shape)}, layout={self._layout!r}. {_AXES}"
+            )
+        if self._image_size and self._layout != "images" and not self.name:
+            raise ValueError(
+                "Only images are resized. Received: "
+                f"image_size={self._image_size} with layout={self._layout!r}. Leave "
+                'image_size out, or pass layout="images".'
+            )
+
+    def _settle(self, layout: str, what: str) -> None:
+        if self._layout not in (None, layout) and not (
+            layout == "text" and self._layout == "tokens"
+        ):
+            raise ValueError(
+                f"Examples{self._said} are {what}. Received: layout={self._layout!r}. Leave "
+                f"the layout out, or pass {layout!r}."
+            )
+        self._layout = layout
+
+    def stored(self, leaf: Any, batched: bool) -> Any:
+        """Bring examples into their form in the store: channels last, three types."""
+        if isinstance(leaf, Mapping):
+            return {key: _plain(column) for key, column in leaf.items()}
+        if self.layout == "text":
+            return _plain(leaf)
+        if isinstance(leaf, tf.RaggedTensor):
+            leaf = leaf.to_tensor()
+        x = tf.convert_to_tensor(leaf)
+        x = tf.ensure_shape(x, [None] * (self._rank + batched))
+        if self.layout == "tokens":
+            x = tf.cast(x, tf.int32)
+        elif x.dtype != tf.uint8:
+            x = tf.cast(x, tf.float32)
+        if self.layout == "waveform" and self._rank == 2:
+            x = x[..., 0]
+        elif self.layout != "waveform" and self._rank < LAYOUTS[self.layout][-1]:
+            x = x[..., tf.newaxis]
+        if self._length is not None and self.layout in ("tokens", "series", "waveform"):
+            x = _cut_or_padded(x, self._length, int(batched))
+        if self.layout == "images" and self._image_size is not None:
+            return resize(x, self._image_size)
+        return x
+
+    def append(self, chunk: Any, name: str, count: int) -> None:
+        """Keep examples, in the form that `stored` gives them."""
+        if isinstance(chunk, Mapping) or self.layout == "text":
+            self._loose.append(chunk)
+            return
+        if not len(chunk):
+            return
+        if chunk.dtype.kind == "f" and not np.isfinite(chunk).all():
+            bad = int(np.argmin(np.isfinite(chunk.reshape(len(chunk), -1)).all(axis=1)))
+            raise ValueError(
+                "Examples must hold finite numbers. Received: NaN or infinity in example "
+                f"{count + bad} of the {name}{self._said}. Clean the data or leave such "
+                "examples out."
+            )
+        if self._store is None:
+            self._store = ImageStore(chunk.shape[1:], chunk.dtype, *self._cache)
+            self._first = name
+        store = self._store
+        if (chunk.shape[1:], chunk.dtype) != (store.shape, store.dtype):
+            if name == self._first:
+                raise varying_sizes(name, f"{store.shape} and {chunk.shape[1:]}.")
+            raise ValueError(
+                f"The {name} must have examples like the {self._first}. Received: "
+                f"{chunk.dtype} examples of shape {chunk.shape[1:]} and {store.dtype} "
+                f"examples of shape {store.shape}{self._said}. Prepare both alike; where only "
+                "height and width of images differ, pass image_size=(height, width)."
+            )
+        store.append(chunk)
+
+    def value(self) -> Any:
+        """All examples, in the order they were read."""
+        if self._store is not None:
+            return self._store.array()
+        return _combined(self._loose)
+
+
+def resize(images: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
+    """Resize bilinearly, smoothed where images shrink; the type stays.
+
+    Args:
+        images: One image or a batch, channels last.
+        image_size: `(height, width)`.
+    """
+    resized = tf.image.resize(images, image_size, antialias=True)
+    if images.dtype.is_integer:
+        resized = tf.round(resized)
+    return tf.saturate_cast(resized, images.dtype)
+
+
+def varying_sizes(name: str, received: str) -> ValueError:
+    """The error of examples that differ in size."""
+    return ValueError(
+        f"All examples must have one size. Received: {name} with other sizes: {received} "
+        "Pass image_size=(height, width) to resize images, and do not batch them before; "
+        "sequence_length=... to cut or pad sequences."
+    )
+
+
+def _check_settings(layout: Layout, image_size: Any, steps: Any) -> None:
+    for one in layout.values() if isinstance(layout, Mapping) else [layout]:
+        if one is not None and one not in LAYOUTS:
+            raise ValueError(
+                f"Examples have one of the layouts {', '.join(map(repr, LAYOUTS))}. Received: "
+                f"layout={one!r}. {did_you_mean(str(one), LAYOUTS)}Leave it out where "
+                "the shape says enough."
+            )
+    if image_size is not None and not (
+        isinstance(image_size, tuple | list)
+        and len(image_size) == 2
+        and all(_is_positive_int(side) for side in image_size)
+    ):
+        raise ValueError(
+            "The image size must be two positive whole numbers of pixels. "
+            f"Received: image_size={image_size!r}. Write image_size=(height, width)."
+        )
+    if steps is not None and not _is_positive_int(steps):
+        raise ValueError(
+            f"Steps must be a positive whole number. Received: steps={steps!r}. "
+            "Pass how many elements of the data set to read."
+        )
+
+
+def _check_type(leaf: Any, noun: str, advice: str, name: str) -> None:
+    if not hasattr(leaf, "dtype"):
+        raise TypeError(
+            f"{noun} must be arrays. Received: {type(leaf).__name__} in the {name}. {_FORMS}"
+        )
+    if _is_text(leaf.dtype):
+        return
+    dtype = tf.as_dtype(leaf.dtype)
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise TypeError(
+            f"{noun} must be numbers. Received: {dtype.name} in the {name}. {advice}"
+        )
+
+
+def _is_text(dtype: Any) -> bool:
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in "USO"
+    return bool(tf.as_dtype(dtype) == tf.string)
+
+
+def _is_frame(x: Any) -> bool:
+    """Whether it is a data frame of some library: columns by name."""
+    return hasattr(x, "columns") and hasattr(x, "__getitem__") and not isinstance(x, Mapping)
+
+
+def _columns_of(frame: Any) -> dict[str, Any]:
+    return {str(name): np.asarray(frame[name]) for name in frame.columns}
+
+
+def _is_column(leaf: Any) -> bool:
+    """Whether it holds one value an example: batched, or the spec of one."""
+    if isinstance(leaf, list | tuple):
+        return not any(isinstance(value, list | tuple) or np.ndim(value) for value in leaf)
+    return len(getattr(leaf, "shape", (0, 0))) <= 1 and hasattr(leaf, "dtype")
+
+
+def _is_batched(fields: dict[str, Any], y: Any, given: Mapping[str, str | None]) -> bool:
+    """Whether elements are batches, where examples have the layouts that are given."""
+    leaves = tf.nest.flatten(fields)
+    targets = tf.nest.flatten(y) if y is not None else []
+    shapes = [tuple(leaf.shape) for leaf in (*leaves, *targets)]
+    if not all(shapes):
+        return False  # a single number or text
+    if list(fields) != [_ONE] or isinstance(fields[_ONE], Mapping):
+        return _leading(shapes)
+    x_shape = shapes[0]
+    ranks = LAYOUTS.get(given[_ONE] or "", ())
+    if y is None:  # texts, or tokens
+        return len(x_shape) == (1 if _is_text(leaves[0].dtype) else 2)
+    if isinstance(y, Mapping):
+        return len(x_shape) == 4 or (bool(ranks) and len(x_shape) - 1 in ranks[-1:])
+    y_shape = shapes[1]
+    if len(y_shape) == 1 and len(x_shape) != 4:
+        floating = not _is_text(y.dtype) and tf.as_dtype(y.dtype).is_floating
+        return _is_batch_of_labels(x_shape, y_shape, floating, ranks)
+    if len(x_shape) == 3 and len(y_shape) in (2, 3):
+        # An image with its mask, or grey images with theirs.
+        one_image = x_shape[-1] in (1, 3, 4) and x_shape[:2] == y_shape[:2]
+        one_mask = len(y_shape) == 2 or (y_shape[-1] == 1 and x_shape[0] != y_shape[-1])
+        return not (one_image and one_mask)
+    return len(x_shape) == 4 or _leading(shapes)
+
+
+def _leading(shapes: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether all begin with the same number, or all with an unknown one."""
+    return len({shape[0] for shape in shapes}) == 1
+
+
+def _is_batch_of_labels(
+    x_shape: tuple[int | None, ...],
+    y_shape: tuple[int | None, ...],
+    probabilities: bool,
+    ranks: Sequence[int],
+) -> bool:
+    # (a, ...) with (d,): examples and their classes, or one example and its one-hot.
+    if x_shape[0] != y_shape[0] or (ranks and len(x_shape) - 1 not in ranks):
+        return False
+    if x_shape[0] is None or not probabilities or (ranks and len(x_shape) not in ranks):
+        return True
+    # Floating labels may be classes, but as many may be one example's one-hot.
+    return len(x_shape) == 3 and x_shape[-1] not in (1, 3, 4)
+
+
+def _layout(
+    shape: tuple[int | None, ...],
+    dtype: Any,
+    image_size: tuple[int, int] | None,
+    layouts: Sequence[str],
+) -> str:
+    """What the axes of an example are likely to be, of those that are possible."""
+    if len(shape) == 3 or image_size is not None:
+        likely = "images"
+    elif len(shape) == 2:
+        like_pixels = tf.as_dtype(dtype) == tf.uint8 or len(set(shape)) == 1
+        likely = "images" if like_pixels else "series"
+    else:
+        likely = "table"
+    fitting = [layout for layout in layouts if len(shape) in LAYOUTS.get(layout, ())]
+    if likely == "images" and image_size is None:
+        # They look like audio features: which of the two a space is for decides.
+        fitting = [layout for layout in fitting if layout in ("images", "audio")] or fitting
+        return fitting[0] if fitting else likely
+    return likely if likely in fitting or not fitting else fitting[0]
+
+
+def _in_chunks(dataset: tf.data.Dataset) -> Iterator[tuple[Any, ...]]:
+    """Single examples as chunks, in which labels may have several lengths."""
+    examples = dataset.prefetch(_CHUNK).as_numpy_iterator()
+    for group in iter(lambda: list(itertools.islice(examples, _CHUNK)), []):
+        sizes = {tuple(np.shape(leaf) for leaf in example[0].values()) for example in group}
+        if len(sizes) > 1:
+            shown = " and ".join(str(size[0]) for size in sorted(sizes)[:2])
+            raise varying_sizes("data", f"{shown}.")
+        x = {key: np.stack([example[0][key] for example in group]) for key in group[0][0]}
+        y = {key: [example[1][key] for example in group] for key in group[0][1]}
+        yield (
+            x,
+            y,
+            *(np.array(column) for column in zip(*(e[2:] for e in group), strict=True)),
+        )
+
+
+def _combined(chunks: Sequence[Any]) -> Any:
+    """Labels or columns of all chunks, one after another."""
+    if not chunks or chunks[0] is None:
+        return None
+    if isinstance(chunks[0], Mapping):
+        return {key: _combined([chunk[key] for chunk in chunks]) for key in chunks[0]}
+    if isinstance(chunks[0], list):
+        return [label for chunk in chunks for label in chunk]
+    whole = np.concatenate([np.asarray(chunk) for chunk in chunks])
+    return _decoded(whole) if whole.dtype.kind in "SO" else whole
+
+
+def _decoded(array: NDArray[Any]) -> NDArray[Any]:
+    """Strings of TensorFlow, which are bytes, as text."""
+    if array.dtype.kind == "S" or (len(array) and isinstance(array.flat[0], bytes)):
+        texts = [value.decode("utf-8", "replace") for value in array.ravel()]
+        return np.array(texts, object).reshape(array.shape)
+    return array
+
+
+def _length(y: Any, x: dict[str, Any]) -> int:
+    return len(next(iter(_leaves(next(iter(x.values()))))))
+
+
+def _leaves(field: Any) -> Iterator[Any]:
+    return iter(field.values()) if isinstance(field, Mapping) else iter([field])
+
+
+def _sliced(field: Any, part: slice) -> Any:
+    if isinstance(field, Mapping):
+        return {key: column[part] for key, column in field.items()}
+    return field[part]
+
+
+def _plain(column: Any) -> Any:
+    """One value an example: a column (n, 1) becomes (n,)."""
+    if isinstance(column, list):
+        return column
+    return column[..., 0] if len(column.shape) == 2 and column.shape[-1] == 1 else column
+
+
+def _numpy(leaf: Any) -> Any:
+    return leaf.numpy() if isinstance(leaf, tf.Tensor) else leaf
+
+
+def _cut_or_padded(x: tf.Tensor, length: int, axis: int) -> tf.Tensor:
+    """Sequences of this length: the end cut off, or zeros added behind it."""
+    x = x[:, :length] if axis else x[:length]
+    padding = [[0, 0]] * len(x.shape)
+    padding[axis] = [0, length - tf.shape(x)[axis]]
+    shape = list(x.shape)
+    shape[axis] = length
+    return tf.ensure_shape(tf.pad(x, padding), shape)
+
+
+def _is_positive_int(value: Any) -> bool:
+    return (
+        isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
+    )
