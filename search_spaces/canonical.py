@@ -16,7 +16,7 @@ from search_spaces.operations import OPERATIONS, Shape, single
 if TYPE_CHECKING:
     from search_spaces.network import Layer
 
-__all__ = ["REPEATABLE", "ZERO", "canonical", "simplified"]
+__all__ = ["REPEATABLE", "ZERO", "canonical", "inputs_of", "simplified"]
 
 ZERO = "zero"
 """Operation of a constant zero in simplified layers; it reads nothing."""
@@ -30,6 +30,7 @@ REPEATABLE = {
     "concatenate",
     "crop",
     "flatten",
+    "front_end",
     "global_average_pool",
     "max_pool",
     "multiply",
@@ -78,16 +79,21 @@ _FUNCTIONS_FIXING_ZERO = {
 _NOWHERE = ((0, 0), (0, 0))
 
 
+def inputs_of(layers: Sequence[Layer]) -> int:
+    """How many inputs there are: they are the first layers."""
+    return next((i for i, record in enumerate(layers) if record.op != "input"), len(layers))
+
+
 def canonical(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """The layers simplified, and in an order that depends on the graph alone.
 
     Each layer gets a digest of what it is, what it reads and what reads it, refined as in the
     Weisfeiler-Lehman test until it tells apart all that it can; a walk back from the output
-    that visits inputs in the order of their digests then numbers the layers. The input is the
-    first, even where nothing depends on it.
+    that visits inputs in the order of their digests then numbers the layers. The inputs of the
+    network are the first, even where nothing depends on them, in their order.
 
     Args:
-        layers: Of a network: the first is the input, the last is the output.
+        layers: Of a network: inputs are the first, the output is the last.
 
     Returns:
         The layers; those that stand for a constant zero have the operation `ZERO`.
@@ -96,7 +102,7 @@ def canonical(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     digests = _refined_digests(layers)
     number: dict[int, int] = {}
     records: list[Layer] = []
-    walk = [len(layers) - 1, 0]
+    walk = [len(layers) - 1, *reversed(range(inputs_of(layers)))]
     while walk:
         record = layers[walk[-1]]
         inputs = record.inputs
@@ -251,9 +257,10 @@ def _all(value: Any, number: float) -> bool:
 
 
 def _live(layers: Sequence[Layer], output: int) -> tuple[Layer, ...]:
-    """The input, and the layers that lead to the output, which becomes the last."""
-    needed = {0, output}
-    for index in range(output, 0, -1):
+    """The inputs, and the layers that lead to the output, which becomes the last."""
+    starts = inputs_of(layers)
+    needed = {*range(starts), output}
+    for index in range(output, starts - 1, -1):
         if index in needed:
             needed.update(layers[index].inputs)
     if len(needed) == len(layers):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from edge_devices.program import Constant, Operator, Program, Tensor
 from search_spaces.operations import Shape
 
-__all__ = ["INPUT", "Draft", "Made"]
-
-INPUT = 0
-"""Position of the network's input among the operators."""
+__all__ = ["Draft", "Made"]
 
 # Operators whose inputs have one scale, and operators whose output has that of the input or a
 # prescribed one.
@@ -75,16 +73,19 @@ class Draft:
     """Operators in the order in which they are written; they are called by their position.
 
     Args:
-        shape: Shape of the input, with the batch.
-        dtype: Its type.
+        inputs: What the network reads, with the batch; the first positions are theirs.
     """
 
-    def __init__(self, shape: Shape, dtype: str) -> None:
-        self._made = [Made("", [], shape)]
-        self._dtype = dtype
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        self._made = [Made("", [], tensor.shape) for tensor in inputs]
+        self._inputs = tuple(inputs)
 
     def __getitem__(self, position: int) -> Made:
         return self._made[position]
+
+    def is_input(self, position: int) -> bool:
+        """Whether it is one of the network's inputs."""
+        return position < len(self._inputs)
 
     def add(self, op: str, shape: Shape, *inputs: int) -> int:
         """Write an operator that reads activations: its position."""
@@ -138,8 +139,9 @@ class Draft:
 
     def program(self, output: int) -> Program:
         """The program that ends in `output`, without operators that do not lead there."""
-        needed = {output}
-        for position in range(len(self._made) - 1, 0, -1):
+        starts = range(len(self._inputs))
+        needed = {*starts, output}
+        for position in range(len(self._made) - 1, starts[-1], -1):
             if position in needed:
                 needed.update(self._made[position].inputs)
                 needed.update(self._made[position].outputs)
@@ -149,17 +151,17 @@ class Draft:
         # What is only requantized comes last among the tensors.
         for position in scaled:
             number.setdefault(position, len(number))
-        tensors = [Tensor(self._made[position].shape) for position in number]
-        tensors[INPUT] = tensors[INPUT]._replace(dtype=self._dtype)
+        written = [Tensor(self._made[position].shape) for position in number]
+        tensors = (*self._inputs, *written[len(starts) :])
         constants: dict[Any, Constant] = {}
         operators = []
         for position in scaled:
             made = self._made[position]
-            if position != INPUT and made.owner is None:
+            if not self.is_input(position) and made.owner is None:
                 operators.append(_operator(made, position, number))
                 constants.update(_constants(made, position))
         kept = tuple(sorted(constants.values()))
-        return Program(tuple(tensors), tuple(operators), (INPUT,), (number[output],), kept)
+        return Program(tensors, tuple(operators), tuple(starts), (number[output],), kept)
 
     def _requantized(self, order: list[int], output: int) -> list[int]:
         """The order with operators that bring what is joined to one scale.
@@ -180,7 +182,11 @@ class Draft:
             groups = [[join] for join in joins]
             if made.op == "GATHER" and made.dtype == "int8" and others:
                 groups.append(others)  # a table of weights has a scale that no reader shares
-            elif len(joins) == 1 and not others and source not in (INPUT, output):
+            elif (
+                len(joins) == 1
+                and not others
+                and not (self.is_input(source) or source == output)
+            ):
                 groups = groups if made.op in _KEEPS_SCALE else []
             for group in groups:
                 scaled = self.add("QUANTIZE", made.shape, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from search_spaces.operations import Settings, Shape
@@ -33,11 +34,11 @@ class FileGraph:
     """Steps in an order in which they can be computed; they are called by their position.
 
     Args:
-        shape: Shape of the input, with the batch.
+        inputs: Name and shape of each input, with the batch; they are the first steps.
     """
 
-    def __init__(self, shape: Shape) -> None:
-        self.steps = [Step("input", (), {}, shape, "input")]
+    def __init__(self, inputs: Sequence[tuple[str, Shape]]) -> None:
+        self.steps = [Step("input", (), {}, shape, name) for name, shape in inputs]
 
     def add(
         self,

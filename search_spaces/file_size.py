@@ -22,6 +22,7 @@ _DIMENSION = 4
 _ZERO_POINT = 8
 _BUFFER = 12  # table of a buffer, and the length of its values
 _ALIGNMENT = 16  # of the values in a buffer
+_INPUT = 140  # of an input after the first: its tensor, and name and place in the signature
 _TENSOR = 54  # tables of a constant, of its quantization and its buffer, and links to them
 
 _UNSCALED = 40  # of an activation that has no scale, less than of one that has
@@ -101,6 +102,7 @@ def parts(program: Program) -> Parts:
     # So are as many weights or biases that are zero.
     voids = {constant.bytes for constant in constants if constant.zero}
     settled += sum(_LENGTH + size for size in voids)
+    settled += _INPUT * (len(program.inputs) - 1)
     return Parts(settled, counts)
 
 

@@ -17,8 +17,11 @@ from search_spaces.operations import OPERATIONS, Shape
 __all__ = ["steps"]
 
 
-_ONCE = {"conv", "depthwise", "dense", "batch_norm", "embedding", "position", "weights"}
-"""Steps with weights: no two are the same."""
+_ONCE = {
+    *("input", "conv", "depthwise", "dense", "batch_norm", "embedding", "position"),
+    "weights",
+}
+"""Inputs, and steps with weights: no two are the same."""
 
 _SHAPES = ("flatten", "reshape")
 _SHAPELESS = ("activation", "add", "multiply")
@@ -34,11 +37,14 @@ def steps(network: Network) -> list[Step]:
         network: The description.
 
     Returns:
-        The steps, the input first and the output last.
+        The steps, the inputs first, sorted by name, and the output last.
     """
-    graph = FileGraph((1, *network.input_shape))
-    made = [0]
-    for index, record in enumerate(network.layers[1:], start=1):
+    inputs = network.inputs
+    graph = FileGraph([(one.name, (1, *one.shape)) for one in inputs])
+    made = list(range(len(inputs)))
+    for index, record in enumerate(network.layers):
+        if record.op == "input":
+            continue
         sources = [made[source] for source in record.inputs]
         made.append(_layer(graph, record, sources, f"{record.op}_{index}_1/"))
     return _sunk(_merged(graph.steps, _order(graph.steps)))
@@ -71,7 +77,7 @@ def _is_vector(shape: Shape, channels: int) -> bool:
 
 
 def _order(graph: list[Step]) -> list[int]:
-    """Positions of steps in the order in which they are in the file.
+    """Positions of steps in the order in which they are in the file, the inputs first.
 
     What reads a step follows it as soon as all that it reads is there, and what reads that,
     and so on. Of several that could follow, the first is the one that the importer wrote
@@ -85,11 +91,13 @@ def _order(graph: list[Step]) -> list[int]:
         for source in sources:
             readers[source].append(position)
     rank = _imported(graph, readers)
-    order: list[int] = []
-    ready = [0]
+    starts = [position for position, step in enumerate(graph) if step.op == "input"]
+    order = list(starts)
+    ready = sorted(starts, key=rank.__getitem__, reverse=True)
     while ready:
         position = ready.pop()
-        order.append(position)
+        if graph[position].op != "input":
+            order.append(position)
         found = []
         for reader in readers[position]:
             missing[reader] -= 1
@@ -104,13 +112,16 @@ def _order(graph: list[Step]) -> list[int]:
 def _imported(graph: list[Step], readers: list[list[int]]) -> list[int]:
     """By step, its rank in the order in which TensorFlow's importer writes them.
 
-    The importer walks a graph from its input in depth, readers with later names first, and
-    writes nodes in the reverse of the order in which it leaves them.
+    The importer walks a graph from its inputs in depth, those and readers with later names
+    first, and writes nodes in the reverse of the order in which it leaves them.
     """
     rank = [-1] * len(graph)
     left = len(graph)
     seen = [False] * len(graph)
-    walk = [0]
+    walk = sorted(
+        (position for position, step in enumerate(graph) if step.op == "input"),
+        key=lambda start: graph[start].name,
+    )
     while walk:
         position = walk.pop()
         if position < 0:
@@ -199,9 +210,9 @@ def _sunk(graph: list[Step]) -> list[Step]:
 
 
 def _read(graph: list[Step]) -> list[Step]:
-    """The steps that lead to the last one."""
-    needed = [False] * len(graph)
-    needed[0] = needed[-1] = True
+    """The inputs, and the steps that lead to the last one."""
+    needed = [step.op == "input" for step in graph]
+    needed[-1] = True
     for position in range(len(graph) - 1, 0, -1):
         if needed[position]:
             for source in graph[position].inputs:

@@ -9,15 +9,16 @@ was read off files, and tests compare whole programs with files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edge_devices.program import Constant, Program
-from search_spaces.draft import INPUT, Draft, Made
+from edge_devices.program import Constant, Program, Tensor
+from search_spaces.draft import Draft, Made
 from search_spaces.file_graph import Step
 from search_spaces.graph_order import steps
 from search_spaces.network import Network
 from search_spaces.operations import Settings, Shape, pair
+from search_spaces.spectral_program import behind, with_front_end
 
 __all__ = ["lower"]
 
@@ -56,22 +57,31 @@ def lower(network: Network) -> Program:
     Returns:
         What `edge_devices.flatbuffer.read` finds in the file, before there is one.
     """
-    lowering = _Lowering(steps(network), network.input_dtype)
-    return lowering.program()
+    network, front_ends = behind(network)
+    program = _Lowering(steps(network), [one.dtype for one in network.inputs]).program()
+    for one in front_ends:
+        program = with_front_end(program, *one)
+    return program
 
 
 class _Lowering:
     """One pass over the steps of a network."""
 
-    def __init__(self, graph: list[Step], dtype: str) -> None:
+    def __init__(self, graph: list[Step], dtypes: Sequence[str]) -> None:
         self._steps = graph
         self._readers: list[list[int]] = [[] for _ in graph]
         for position, step in enumerate(graph):
             for source in step.inputs:
                 self._readers[source].append(position)
-        self._draft = Draft(graph[0].shape, "int8" if dtype == "float32" else dtype)
+        self._draft = Draft(
+            [
+                # Of an input that nothing reads there is no range to quantize it by.
+                Tensor(step.shape, "int8" if dtype == "float32" and readers else dtype)
+                for step, dtype, readers in zip(graph, dtypes, self._readers, strict=False)
+            ]
+        )
         # By step, the position of the operator whose output is the step's.
-        self._maker = [INPUT] * len(graph)
+        self._maker = list(range(len(graph)))
         # By operator, what convolutions and dense layers read instead of its output, because
         # it is in their weights.
         self._before: dict[int, int] = {}
@@ -80,8 +90,9 @@ class _Lowering:
         self._above: dict[int, Made] = {}
 
     def program(self) -> Program:
-        for index in range(1, len(self._steps)):
-            step = self._steps[index]
+        for index, step in enumerate(self._steps):
+            if step.op == "input":
+                continue
             inputs = [self._maker[source] for source in step.inputs]
             s = step.settings
             if step.op in _WEIGHTED:
@@ -104,7 +115,7 @@ class _Lowering:
         """The operator that only this step reads, if nothing was clipped there yet."""
         (source,) = self._steps[index].inputs
         before = self._maker[source]
-        if before == INPUT or len(self._readers[source]) > 1:
+        if self._draft.is_input(before) or len(self._readers[source]) > 1:
             return None
         made = self._draft[before]
         return None if made.activation else made

@@ -11,14 +11,28 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from search_spaces.canonical import REPEATABLE, canonical
+from search_spaces.canonical import REPEATABLE, canonical, inputs_of
 from search_spaces.operations import OPERATIONS, Shape
 
-__all__ = ["Layer", "Network", "Node", "freeze", "input_node", "layer", "with_weight_bits"]
+__all__ = [
+    "Input",
+    "Layer",
+    "Network",
+    "Node",
+    "freeze",
+    "input_node",
+    "input_nodes",
+    "layer",
+    "with_weight_bits",
+]
 
+_ALONE = "input"  # what the input is called where there is no other
+# Names of layers in Keras models, see `realise`; and of what such a layer is made of.
+_LAYER_NAME = re.compile(rf"({'|'.join(OPERATIONS.keys() - {'input'})})_\d+(_split|_join)?")
 _NARROW = ("conv", "dense")  # layers that have kernels for weights of 4 bits
 
 
@@ -38,6 +52,20 @@ class Layer(NamedTuple):
     shape: Shape
 
 
+class Input(NamedTuple):
+    """One of the things that a network reads.
+
+    Attributes:
+        name: What it is called; `"input"` where there is no other.
+        shape: Shape of one example, without the batch.
+        dtype: `"float32"`, or `"int32"` of tokens.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Network:
     """A network as a graph of layers, in an order in which it can be computed.
@@ -50,21 +78,44 @@ class Network:
     normalisation that normalises nothing but zeros is taken for the 0 that it starts from.
 
     Args:
-        layers: Layer records; the first is the input, the last is the output, and each one
-            contributes to the output. `freeze` makes them.
+        layers: Layer records; the first is the input, or the first few are the inputs, sorted
+            by name; the last is the output, and each other one contributes to the output.
+            `freeze` makes them.
     """
 
     layers: tuple[Layer, ...]
 
     @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What the network reads, sorted by name."""
+        return tuple(_input(record) for record in self.layers[: inputs_of(self.layers)])
+
+    @property
     def input_shape(self) -> Shape:
-        """Shape of one example, without the batch."""
-        return self.layers[0].shape
+        """Shape of one example, without the batch.
+
+        Raises:
+            ValueError: If the network has several inputs.
+        """
+        return self._only_input("shape").shape
 
     @property
     def input_dtype(self) -> str:
-        """`"float32"`, or `"int32"` of a network that reads tokens."""
-        return str(dict(self.layers[0].settings).get("dtype", "float32"))
+        """`"float32"`, or `"int32"` of a network that reads tokens.
+
+        Raises:
+            ValueError: If the network has several inputs.
+        """
+        return self._only_input("dtype").dtype
+
+    def _only_input(self, wanted: str) -> Input:
+        inputs = self.inputs
+        if len(inputs) > 1:
+            raise ValueError(
+                f"A network of several inputs has no single input {wanted}. Received: inputs "
+                f"{', '.join(one.name for one in inputs)}. Read `inputs`, which has all."
+            )
+        return inputs[0]
 
     @property
     def output_shape(self) -> Shape:
@@ -120,8 +171,21 @@ class Node:
 
     @property
     def input_shape(self) -> Shape:
-        """Shape of the network's input, without the batch."""
-        return self._layers[0].shape
+        """Shape of the input that leads here, without the batch.
+
+        Where several do, it is the first that is found on the way back along the first inputs
+        of layers.
+        """
+        index = self.index
+        while sources := self._layers[index].inputs:
+            index = sources[0]
+        return self._layers[index].shape
+
+    @property
+    def inputs(self) -> dict[str, Node]:
+        """The nodes of all inputs of the network by name, whether they lead here or not."""
+        starts = self._layers[: inputs_of(self._layers)]
+        return {_input(record).name: self.at(index) for index, record in enumerate(starts)}
 
     def described(self) -> tuple[Layer, ...]:
         """The layers of the network described so far, whether they lead here or not."""
@@ -139,10 +203,62 @@ def input_node(shape: Sequence[int], dtype: str = "float32") -> Node:
         shape: Shape of one example, without the batch.
         dtype: `"float32"`, or `"int32"` for tokens.
     """
+    return Node([_start(shape, dtype)], 0)
+
+
+def input_nodes(
+    shapes: Mapping[str, Sequence[int]], dtypes: Mapping[str, str] | None = None
+) -> dict[str, Node]:
+    """Start a network of several inputs: their nodes by name, sorted by name.
+
+    Args:
+        shapes: By name, the shape of one example without the batch; at least two. A name is
+            that of the Keras model's input and of the file's: letters, digits and underscores.
+        dtypes: By name, `"float32"`, as for those left out, or `"int32"` for tokens.
+
+    Raises:
+        ValueError: If there are fewer than two inputs, or a name is none that a Keras model
+            and a file can have.
+    """
+    if len(shapes) < 2:
+        raise ValueError(
+            f"Only several inputs have names. Received: inputs {list(shapes)}. Start from "
+            "`input_node` where there is one."
+        )
+    for name in shapes:
+        _check_name(name)
+    dtypes = dtypes or {}
+    layers = [
+        # A plain text, as digests are of what is written.
+        _start(shapes[name], dtypes.get(name, "float32"), ("name", str(name)))
+        for name in sorted(shapes)
+    ]
+    return {name: Node(layers, index) for index, name in enumerate(sorted(shapes))}
+
+
+def _start(shape: Sequence[int], dtype: str, *settings: tuple[str, Any]) -> Layer:
     shape = tuple(int(size) for size in shape)
     # Left out where it is what it has always been, so that networks keep their digests.
-    settings = () if dtype == "float32" else (("dtype", dtype),)
-    return Node([Layer("input", (), (*settings, ("shape", shape)), shape)], 0)
+    kind = () if dtype == "float32" else (("dtype", dtype),)
+    return Layer("input", (), (*kind, *settings, ("shape", shape)), shape)
+
+
+def _input(record: Layer) -> Input:
+    settings = dict(record.settings)
+    return Input(settings.get("name", _ALONE), record.shape, settings.get("dtype", "float32"))
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise ValueError(
+            "The name of an input must be letters, digits and underscores, the first a "
+            f"letter. Received: {name!r}. Rename it in the data set."
+        )
+    if _LAYER_NAME.fullmatch(name):
+        raise ValueError(
+            "An input must not have the name that a layer may get. Received: "
+            f"{name!r}. Rename it in the data set, e.g. {'the_' + name!r}."
+        )
 
 
 def layer(op: str, *inputs: Node, **settings: Any) -> Node:
@@ -179,8 +295,9 @@ def freeze(output: Node) -> Network:
     whose file would have it once in any case.
     """
     layers = output._layers
-    needed = {0, output.index}
-    for index in range(output.index, 0, -1):
+    starts = inputs_of(layers)
+    needed = {*range(starts), output.index}
+    for index in range(output.index, starts - 1, -1):
         if index in needed:
             needed.update(layers[index].inputs)
     position: dict[int, int] = {}

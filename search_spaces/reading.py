@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from search_spaces import blocks
-from search_spaces.network import Network, Node, freeze, input_node, layer
+from search_spaces.network import Network, Node, freeze, input_node, input_nodes, layer
 from search_spaces.operations import Size, single
 from search_spaces.realise import sinusoid
 
@@ -45,7 +45,8 @@ def read(model: keras.Model) -> Network:
     | `Add`, `Multiply`, `Concatenate`, `Dropout` and the like |                             |
 
     Args:
-        model: A built model with one input of known shape and one output, channels last.
+        model: A built model with inputs of known shape and one output, channels last. Several
+            inputs are described by their names.
 
     Returns:
         The description. `realise` makes an equal model of it, with other names of layers.
@@ -67,15 +68,25 @@ def read(model: keras.Model) -> Network:
             "layers there, or convert the model and measure the file: "
             "`edge_devices.flatbuffer.read(tflite_export.convert(model, ...))`."
         )
-    _, *shape = model.inputs[0].shape
-    if None in shape:
-        raise ValueError(
-            f"A description has fixed shapes. Received: model={model.name!r} with input shape "
-            f"{tuple(model.inputs[0].shape)}. Rebuild it with `keras.Input` of the full shape."
-        )
-    whole = str(model.inputs[0].dtype).startswith("int")
-    start = input_node(shape, "int32" if whole else "float32")
-    return freeze(_follow(model.get_config(), start))
+    for tensor in model.inputs:
+        if None in tensor.shape[1:]:
+            raise ValueError(
+                f"A description has fixed shapes. Received: model={model.name!r} with input "
+                f"shape {tuple(tensor.shape)}. Rebuild it with `keras.Input` of the full "
+                "shape."
+            )
+    return freeze(_follow(model.get_config(), _starts(model.inputs)))
+
+
+def _starts(tensors: Sequence[Any]) -> list[Node]:
+    """A node for each input of a model."""
+    kinds = ["int32" if str(x.dtype).startswith("int") else "float32" for x in tensors]
+    if len(tensors) == 1:
+        return [input_node(tensors[0].shape[1:], kinds[0])]
+    names = [x.name for x in tensors]
+    shapes = {x.name: x.shape[1:] for x in tensors}
+    nodes = input_nodes(shapes, dict(zip(names, kinds, strict=True)))
+    return [nodes[name] for name in names]
 
 
 def _problems(model: keras.Model) -> Iterator[str]:
@@ -84,8 +95,8 @@ def _problems(model: keras.Model) -> Iterator[str]:
         yield f"a class of its own, {type(model).__name__}"
     elif not getattr(model, "inputs", None):
         yield "an input that is not known yet"
-    elif len(model.inputs) > 1 or len(model.outputs) > 1:
-        yield f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
+    elif len(model.outputs) > 1:
+        yield f"{len(model.outputs)} outputs"
     else:
         for part in model.layers:
             if type(part).__module__.split(".")[0] != "keras":
@@ -103,6 +114,8 @@ def _unknown(records: Sequence[Config]) -> Iterator[str]:
         if len(record.get("inbound_nodes", ())) > 1:
             yield f"{title} used in several places"
         if "layers" in config or name == "InputLayer":
+            if _is_called_by_others(record):
+                yield f"{title} called with a dict where it was made with a list, or back"
             continue
         if name not in _RULES:
             yield title
@@ -146,13 +159,36 @@ def _is_to_itself(call: Config) -> bool:
     return len(sources) == 1 and not given - {"use_causal_mask", "key", "value", "training"}
 
 
-def _follow(config: Config, x: Node) -> Node:
-    """The output of a model, or of a nested one, on the input `x`."""
-    outputs: dict[str, Node] = {}
+def _is_called_by_others(record: Config) -> bool:
+    """Whether a nested model of several inputs is given a dict instead of a list, or back."""
+    made = record["config"].get("input_layers")
+    if len(list(_input_names(made))) < 2 or not record["inbound_nodes"]:
+        return False
+    (given, *_) = record["inbound_nodes"][0]["args"]
+    return isinstance(made, Mapping) != isinstance(given, Mapping)
+
+
+def _input_names(layers: Any) -> Iterator[str]:
+    """Names of the layers that are the inputs of a model, in the order of its inputs."""
+    if isinstance(layers, Mapping):
+        for key in sorted(layers):
+            yield from _input_names(layers[key])
+    elif layers and isinstance(layers[0], str):
+        yield layers[0]
+    else:
+        for part in layers or ():
+            yield from _input_names(part)
+
+
+def _follow(config: Config, starts: Sequence[Node]) -> Node:
+    """The output of a model, or of a nested one, on the inputs `starts`."""
+    names = _input_names(config.get("input_layers"))
+    outputs: dict[str, Node] = dict(zip(names, starts, strict=False))
+    x = starts[0]
     for record in config["layers"]:
         name = record.get("name", record["config"].get("name"))
         if record["class_name"] == "InputLayer":
-            outputs[name] = x
+            outputs.setdefault(name, x)
             continue
         if "input_layers" in config:
             (call,) = record["inbound_nodes"]
@@ -160,7 +196,7 @@ def _follow(config: Config, x: Node) -> Node:
         else:
             sources = [list(outputs.values())[-1] if outputs else x]  # Sequential
         if "layers" in record["config"]:
-            outputs[name] = _follow(record["config"], sources[0])
+            outputs[name] = _follow(record["config"], sources)
         elif record["class_name"] in _SUMS and len(sources) == 1:
             number = _number(record["inbound_nodes"][0]["args"])
             outputs[name] = _SUMS[record["class_name"]](sources[0], number)
@@ -178,8 +214,8 @@ def _sources(argument: Any) -> Iterator[str]:
     if isinstance(argument, Mapping):
         if "keras_history" in argument:
             yield argument["keras_history"][0]
-        for part in argument.values():
-            yield from _sources(part)
+        for key in sorted(argument):
+            yield from _sources(argument[key])
     elif isinstance(argument, list | tuple):
         for part in argument:
             yield from _sources(part)

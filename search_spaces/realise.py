@@ -20,6 +20,7 @@ from keras.initializers import (
 )
 from numpy.typing import NDArray
 
+from search_spaces.front_end import FrontEnd
 from search_spaces.network import Network
 from search_spaces.operations import Settings, Shape
 
@@ -136,6 +137,10 @@ def _narrow(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
     return layers.Cropping2D(((0, 0), (0, lost)), data_format="channels_first", **options)
 
 
+def _front_end(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
+    return FrontEnd.of({**s, "samples": shape[0]}).model(shape, options["name"])
+
+
 def _position(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
     length, _ = shape
     if "width" in s:
@@ -158,6 +163,7 @@ def _sinusoid(s: Settings, options: dict[str, Any], shape: Shape) -> Any:
 
 # Layers that are built for the shape of what they read.
 _SHAPED: dict[str, Callable[[Settings, dict[str, Any], Shape], Any]] = {
+    "front_end": _front_end,
     "global_average_pool": _global_average_pool,
     "narrow": _narrow,
     "position": _position,
@@ -209,11 +215,15 @@ def realise(
 
     Returns:
         A functional model from `(batch, *network.input_shape)` to `(batch,
-        *network.output_shape)`.
+        *network.output_shape)`. Of several inputs it is called with a dict of tensors, by the
+        names of the inputs.
     """
-    last = len(network.layers) - 1
-    tensors = [keras.Input(network.input_shape, name="input", dtype=network.input_dtype)]
-    for index, (op, inputs, settings, _) in enumerate(network.layers[1:], start=1):
+    last, starts = len(network.layers) - 1, network.inputs
+    tensors = [keras.Input(shape, name=name, dtype=kind) for name, shape, kind in starts]
+    read = {one.name: tensor for one, tensor in zip(starts, tensors, strict=True)}
+    for index, (op, sources, settings, _) in enumerate(network.layers):
+        if op == "input":
+            continue
         policy = "float32" if index == last else dtype
         options: dict[str, Any] = {"name": f"{op}_{index}", "dtype": policy}
         if op in _RANDOM:
@@ -221,9 +231,9 @@ def realise(
         if op == "batch_norm":
             build: Any = normalization(momentum=_MOMENTUM, **dict(settings), **options)
         elif op in _SHAPED:
-            build = _SHAPED[op](dict(settings), options, network.layers[inputs[0]].shape)
+            build = _SHAPED[op](dict(settings), options, network.layers[sources[0]].shape)
         else:
             build = _LAYERS[op](dict(settings), options)
-        read = [tensors[i] for i in inputs]
-        tensors.append(build(read[0] if len(read) == 1 else read))
-    return keras.Model(tensors[0], tensors[-1], name=name)
+        given = [tensors[i] for i in sources]
+        tensors.append(build(given[0] if len(given) == 1 else given))
+    return keras.Model(read if len(read) > 1 else tensors[0], tensors[-1], name=name)

@@ -15,7 +15,14 @@ from keras_tuner.engine import hyperparameters
 from edge_devices.spelling import did_you_mean
 from search_spaces import blocks, costs
 from search_spaces.decisions import Decisions
-from search_spaces.network import Network, Node, freeze, input_node, with_weight_bits
+from search_spaces.network import (
+    Network,
+    Node,
+    freeze,
+    input_node,
+    input_nodes,
+    with_weight_bits,
+)
 from search_spaces.realise import realise
 from search_spaces.rounding import RoundedWeights
 from search_spaces.task import Classification, Task
@@ -73,7 +80,8 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
     tuner can search it. One that reads tokens sets `input_dtype` to `"int32"`.
 
     Args:
-        input_shape: Shape of one example without the batch, e.g. `(height, width, channels)`.
+        input_shape: Shape of one example without the batch, e.g. `(height, width, channels)`;
+            of a space that reads several inputs, such as `Fusion`, a shape for each by name.
         num_classes: Number of classes; short for `task=Classification(num_classes)`.
         task: What the networks are for; give it or `num_classes`.
         rescaling: `(scale, offset)` applied to raw inputs inside the model, as in
@@ -115,7 +123,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
     def __init__(
         self,
-        input_shape: Sequence[int],
+        input_shape: Sequence[int] | Mapping[str, Sequence[int]],
         num_classes: int | None = None,
         *,
         task: Task | None = None,
@@ -127,8 +135,7 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
                 "A space needs either `num_classes` or `task`. "
                 f"Received: num_classes={num_classes}, task={task}. Pass one of them."
             )
-        _check_known(type(self).__name__, input_shape)
-        self.input_shape = tuple(int(side) for side in input_shape)
+        self.input_shape: tuple[int, ...] = _known(type(self).__name__, input_shape)
         self.task = task or Classification(int(num_classes or 0))
         if not isinstance(self.task, self.tasks):
             raise ValueError(
@@ -144,19 +151,32 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
 
     @abc.abstractmethod
     def body(self, hp: keras_tuner.HyperParameters, x: Node) -> Node:
-        """Describe the features that the decisions in `hp` make of the inputs `x`."""
+        """Describe the features that the decisions in `hp` make of the inputs `x`.
+
+        Where there are several inputs, `x` is the first and `x.inputs` has all of them.
+        """
+
+    def features(self, hp: keras_tuner.HyperParameters, x: Node) -> Node:
+        """Describe what the space makes of raw inputs `x`: its body behind the rescaling."""
+        if self.rescaling is not None:
+            x = blocks.rescale(x, *self.rescaling)
+        return self.body(hp, x)
 
     def describe(self, hp: keras_tuner.HyperParameters) -> Network:
         """The network that the decisions in `hp` stand for."""
-        x = input_node(self.input_shape, self.input_dtype)
-        if self.rescaling is not None:
-            x = blocks.rescale(x, *self.rescaling)
-        network = freeze(self.task.head(self.body(hp, x)))
+        network = freeze(self.task.head(self.features(hp, self._start())))
         if self._weight_bits:
             network = with_weight_bits(
                 network, hp.Choice(WEIGHT_BITS, list(self._weight_bits))
             )
         return network
+
+    def _start(self) -> Node:
+        shape: Any = self.input_shape
+        dtype: Any = self.input_dtype
+        if isinstance(shape, Mapping):
+            return next(iter(input_nodes(shape, dtype).values()))
+        return input_node(shape, dtype)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """The Keras model of the network, compiled with Adam: KerasTuner's contract."""
@@ -181,6 +201,15 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         bits = hp.values.get(WEIGHT_BITS, 8)
         rounding = [] if bits == 8 else [RoundedWeights(bits)]
         return model.fit(*args, callbacks=[*rounding, *callbacks], **kwargs)
+
+    @property
+    def mixed(self) -> dict[str, str]:
+        """Layers that keep a precision of their own in a file, for `tflite_export.convert`."""
+        return {}
+
+    def exported(self, model: keras.Model) -> tuple[keras.Model | None, keras.Model]:
+        """What of a model runs before its file, if anything, and what the file is made of."""
+        return None, model
 
     def network(self, values: Values, *, strict: bool = True) -> Network:
         """The network that plain decisions stand for; those left out take their defaults.
@@ -396,6 +425,14 @@ def check_series(name: str, input_shape: Sequence[int], shortest: int) -> None:
             f"Received: input_shape={tuple(input_shape)}. Use longer windows, or put the "
             "channels last, one for a single quantity."
         )
+
+
+def _known(name: str, input_shape: Any) -> Any:
+    """A shape as numbers, or shapes by name, once all that can be known is."""
+    if isinstance(input_shape, Mapping):
+        return {key: _known(name, input_shape[key]) for key in sorted(input_shape)}
+    _check_known(name, input_shape)
+    return tuple(int(side) for side in input_shape)
 
 
 def _check_known(name: str, input_shape: Sequence[int | None], axes: int = 3) -> None:

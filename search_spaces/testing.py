@@ -34,7 +34,7 @@ from search_spaces import costs, members
 from search_spaces.counting import check_stock, count_macs, count_params
 from search_spaces.decisions import Decisions
 from search_spaces.members import Member
-from search_spaces.network import Layer, Network, freeze
+from search_spaces.network import Input, Layer, Network, freeze
 from search_spaces.operations import pair
 from search_spaces.realise import realise
 from search_spaces.space import SearchSpace
@@ -52,10 +52,19 @@ _FEW = 10
 # --- random examples ------------------------------------------------------------------------
 
 
-def random_inputs(network: Network, count: int, rng: np.random.Generator) -> Array:
-    """Draw inputs of a network: tokens if it reads tokens, else normal numbers."""
-    shape = (count, *network.input_shape)
-    if network.input_dtype == "float32":
+def random_inputs(network: Network, count: int, rng: np.random.Generator) -> Any:
+    """Draw inputs of a network: tokens where it reads tokens, else normal numbers.
+
+    Returns:
+        An array; of several inputs a dictionary of arrays by name.
+    """
+    drawn = {one.name: _drawn(one, network, count, rng) for one in network.inputs}
+    return drawn if len(drawn) > 1 else next(iter(drawn.values()))
+
+
+def _drawn(one: Input, network: Network, count: int, rng: np.random.Generator) -> Array:
+    shape = (count, *one.shape)
+    if one.dtype == "float32":
         return rng.normal(size=shape).astype(np.float32)
     sizes = [dict(record.settings).get("vocabulary") for record in network.layers]
     return rng.integers(min(filter(None, sizes), default=2), size=shape, dtype=np.int32)
@@ -285,8 +294,9 @@ class SpaceContract:
 
         monkeypatch.setattr("search_spaces.space.freeze", recording)
         for values, _, _ in self._some(self.make()):
-            layers, needed = outputs[-1]._layers, {0, outputs[-1].index}
-            for index in range(len(layers) - 1, 0, -1):
+            layers = outputs[-1]._layers
+            needed = {*range(len(outputs[-1].inputs)), outputs[-1].index}
+            for index in range(len(layers) - 1, -1, -1):
                 if index in needed:
                     needed.update(layers[index].inputs)
             dead = [layers[index].op for index in range(len(layers)) if index not in needed]
@@ -298,7 +308,7 @@ class SpaceContract:
         for shape in {None, self.smallest}:
             made = self.make() if shape is None else self.make(shape)
             for values, network, _ in self._some(made, 2 * self.described):
-                assert not unread(network), (unread(network), network.input_shape, values)
+                assert not unread(network), (unread(network), network.inputs, values)
 
     def test_every_member_has_costs(self) -> None:
         made = self.make()
@@ -351,7 +361,8 @@ class SpaceContract:
             check_stock(model)
             assert count_params(model) == costs.params(network), values
             assert count_macs(model) == costs.macs(network), values
-            assert model.input_shape[1:] == network.input_shape, values
+            read = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+            assert read == {one.name: one.shape for one in network.inputs}, values
             x = random_inputs(network, 2, np.random.default_rng(0))
             answers = np.asarray(model(x))
             assert answers.shape == (2, *network.output_shape), values

@@ -1,10 +1,12 @@
-from search_spaces.draft import INPUT, Draft
+from edge_devices.program import Tensor
+from search_spaces.draft import Draft
 
+INPUT = 0  # position of the first input
 SHAPE = (1, 8, 8, 4)
 
 
 def draft():
-    return Draft(SHAPE, "int8")
+    return Draft([Tensor(SHAPE)])
 
 
 def names(program):
@@ -77,8 +79,15 @@ class TestScales:
         assert names(program).count("QUANTIZE") == 1
 
     def test_a_table_has_its_own(self):
-        made = Draft((1, 6), "int32")
+        made = Draft([Tensor((1, 6), "int32")])
         rows = made.add_constant("GATHER", (1, 6, 4), INPUT, (9, 4), dtype="int8")
         program = made.program(made.add("TANH", (1, 6, 4), rows))
         assert names(program) == ["GATHER", "QUANTIZE", "TANH"]
         assert program.tensors[0].dtype == "int32"
+
+
+def test_all_inputs_come_first_whether_they_are_read_or_not():
+    made = Draft([Tensor((1, 4)), Tensor((1, 3), "float32")])
+    program = made.program(made.add("TANH", (1, 4), 0))
+    assert program.inputs == (0, 1)
+    assert [tensor.dtype for tensor in program.tensors] == ["int8", "float32", "int8"]

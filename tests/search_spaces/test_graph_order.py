@@ -1,6 +1,6 @@
 from search_spaces import blocks
 from search_spaces.graph_order import steps
-from search_spaces.network import Layer, Network, freeze, input_node, layer
+from search_spaces.network import Layer, Network, freeze, input_node, input_nodes, layer
 
 
 def image():
@@ -82,3 +82,20 @@ def test_a_vector_that_is_added_loses_its_batch():
     x = input_node((7,))
     graph = steps(freeze(blocks.add(x, blocks.activation(x, "tanh"))))
     assert [step.shape for step in graph if step.op == "reshaped"] == [(7,)]
+
+
+def test_branches_of_several_inputs_are_one_after_the_other_by_their_names():
+    nodes = input_nodes({"b": (8, 8, 4), "a": (8, 8, 4)})
+    kernels = {"a": 1, "b": 3}
+    # The description has the other order.
+    branches = [blocks.conv(nodes[name], 4, kernels[name]) for name in "ba"]
+    graph = steps(freeze(blocks.add(*branches)))
+    assert [step.name for step in graph[:2]] == ["a", "b"]
+    assert named(graph)[:2] == ["input", "input"]
+    assert [step.settings["kernel"] for step in graph if step.op == "conv"] == [1, 3]
+
+
+def test_inputs_of_one_shape_stay_two():
+    nodes = input_nodes({"a": (4,), "b": (4,)})
+    graph = steps(freeze(blocks.concatenate(*nodes.values())))
+    assert [step.inputs for step in graph] == [(), (), (0, 1)]

@@ -1,10 +1,11 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from search_spaces import blocks
-from search_spaces.network import freeze, input_node, layer
+from search_spaces.network import freeze, input_node, input_nodes, layer
 
 
 def test_layers_that_lead_nowhere_are_left_out():
@@ -117,3 +118,71 @@ def test_a_network_prints_one_line_a_layer():
 def test_a_layer_takes_any_operation_by_name():
     node = layer("average_pool", input_node((7, 7, 3)), size=2, stride=2)
     assert node.shape == (4, 4, 3)
+
+
+def two_tables():
+    return input_nodes({"b": (4,), "a": (6,)}, {"a": "int32"})
+
+
+def test_inputs_are_the_first_layers_sorted_by_name():
+    nodes = two_tables()
+    assert list(nodes) == ["a", "b"]
+    network = freeze(blocks.dense(nodes["b"], 3))
+    assert network.inputs == (("a", (6,), "int32"), ("b", (4,), "float32"))
+    assert [record.op for record in network.layers] == ["input", "input", "dense"]
+
+
+def test_one_input_has_no_name_of_its_own():
+    network = freeze(blocks.dense(input_node((4,)), 3))
+    assert network.inputs == (("input", (4,), "float32"),)
+    assert network.layers[0].settings == (("shape", (4,)),)  # as in journals since the first
+
+
+def test_a_node_knows_the_shape_of_the_input_that_leads_to_it():
+    nodes = two_tables()
+    x = blocks.activation(blocks.dense(nodes["b"], 6), "relu")
+    assert x.input_shape == (4,)
+    assert blocks.concatenate(nodes["a"], x).input_shape == (6,)
+    assert x.inputs["a"].shape == (6,)
+
+
+def test_which_input_is_read_counts():
+    networks = []
+    for name in "ab":
+        nodes = input_nodes({"a": (4,), "b": (4,)})
+        networks.append(freeze(blocks.dense(nodes[name], 3)))
+    assert networks[0] != networks[1]
+
+
+def test_equal_layers_of_two_inputs_are_two():
+    nodes = input_nodes({"a": (4,), "b": (4,)})
+    network = freeze(blocks.add(*(blocks.activation(x, "relu") for x in nodes.values())))
+    assert len(network) == 5
+    assert len(network.canonical) == 5
+
+
+@pytest.mark.parametrize("wanted", ["shape", "dtype"])
+def test_several_inputs_have_no_single_shape(wanted):
+    network = freeze(blocks.dense(two_tables()["b"], 3))
+    with pytest.raises(ValueError, match=rf"no single input {wanted}\. Received: inputs a, b"):
+        getattr(network, f"input_{wanted}")
+
+
+def test_texts_of_other_kinds_make_the_same_digest():
+    digests = {
+        freeze(
+            blocks.dense(input_nodes({kind("a"): (4,), kind("b"): (3,)})[kind("a")], 3)
+        ).digest
+        for kind in (str, np.str_)
+    }
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("name", ["", "1st", "an image", "a/b", "é", 3])
+def test_inputs_have_names_that_files_can_have(name):
+    with pytest.raises(ValueError, match="letters, digits and underscores"):
+        input_nodes({name: (4,), "b": (3,)})
+
+
+def test_inputs_may_be_numbered():
+    assert list(input_nodes({"input_0": (4,), "input_1": (3,)})) == ["input_0", "input_1"]

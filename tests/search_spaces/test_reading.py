@@ -6,7 +6,7 @@ from keras import layers
 from benchmarks import mlperf_tiny
 from search_spaces import blocks, costs
 from search_spaces.mobile import MobileNet
-from search_spaces.network import freeze, input_node, layer
+from search_spaces.network import freeze, input_node, input_nodes, layer
 from search_spaces.reading import read
 from search_spaces.realise import realise
 
@@ -161,8 +161,40 @@ def twice():
 
 
 def several():
-    sources = [keras.Input((4,)), keras.Input((4,))]
-    return keras.Model(sources, layers.Add()(sources))
+    source = keras.Input((4,))
+    return keras.Model(source, [layers.Dense(3)(source), layers.Dense(2)(source)])
+
+
+def two_inputs(made, called):
+    """A model of two inputs inside another: how each of them takes them."""
+    shapes = {"b": (3,), "a": (4,)}
+    inner = {name: keras.Input(shape, name=name) for name, shape in shapes.items()}
+    y = layers.Concatenate()([layers.Dense(2)(inner["b"]), inner["a"]])
+    part = keras.Model(made(inner), y, name="part")
+    outer = {
+        f"{name}_outside": keras.Input(s, name=f"{name}_outside") for name, s in shapes.items()
+    }
+    given = {name: outer[f"{name}_outside"] for name in shapes}
+    return keras.Model(outer, layers.Dense(3)(part(called(given))))
+
+
+def listed(tensors):
+    return [tensors["b"], tensors["a"]]
+
+
+@pytest.mark.parametrize("form", [dict, listed])
+def test_models_of_several_inputs_inside_of_others_are_read(form):
+    x = input_nodes({"a_outside": (4,), "b_outside": (3,)})
+    joined = blocks.concatenate(blocks.dense(x["b_outside"], 2), x["a_outside"])
+    assert read(two_inputs(form, form)) == freeze(blocks.dense(joined, 3))
+
+
+def test_several_inputs_are_described_by_name_in_any_order():
+    b, a = keras.Input((3,), name="b"), keras.Input((5,), name="a", dtype="int32")
+    y = layers.Concatenate()([layers.Flatten()(layers.Embedding(9, 2)(a)), b])
+    network = read(keras.Model([b, a], y))
+    assert network.inputs == (("a", (5,), "int32"), ("b", (3,), "float32"))
+    assert read(realise(network)) == network
 
 
 def attention_to(other):
@@ -216,7 +248,8 @@ REFUSED = {
     r"Own \(layer 'own'\)": lambda: sequential(Own(4, name="own")),
     "a class of its own, Subclassed": Subclassed,
     r"Dense \(layer 'shared'\) used in several places": twice,
-    "2 inputs and 1 outputs": several,
+    "2 outputs": several,
+    r"Functional \(layer 'part'\) called with a dict": lambda: two_inputs(listed, dict),
     "an input that is not known yet": lambda: keras.Sequential([layers.Dense(3)]),
     r"input shape \(None, None, 8, 4\)": lambda: sequential(
         layers.Conv2D(4, 3), shape=(None, 8, 4)

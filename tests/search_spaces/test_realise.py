@@ -4,7 +4,7 @@ import pytest
 
 from search_spaces import blocks
 from search_spaces.mobile import MobileNet
-from search_spaces.network import freeze, input_node
+from search_spaces.network import freeze, input_node, input_nodes
 from search_spaces.realise import realise
 
 
@@ -101,3 +101,15 @@ def test_unknown_padding_is_refused():
 def test_values_are_neither_lost_nor_made_by_a_reshape():
     with pytest.raises(ValueError, match=r"\(4, 4, 1\) to be reshaped to \(5, 3\)"):
         blocks.reshape(input_node((4, 4, 1)), (5, 3))
+
+
+def test_several_inputs_are_called_by_their_names():
+    nodes = input_nodes({"b": (4,), "a": (6,)}, {"a": "int32"})
+    x = blocks.flatten(blocks.embedding(nodes["a"], 9, 2))
+    model = realise(freeze(blocks.dense(blocks.concatenate(x, nodes["b"]), 3)))
+    assert [(tensor.name, tensor.dtype) for tensor in model.inputs] == [
+        ("a", "int32"),
+        ("b", "float32"),
+    ]
+    answers = model({"a": np.zeros((2, 6), np.int32), "b": np.zeros((2, 4), np.float32)})
+    assert answers.shape == (2, 3)
