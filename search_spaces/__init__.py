@@ -17,6 +17,7 @@
 | `MLP`              | `"mlp"`          | dense layers over tables                    |
 | `UNet`             | `"unet"`         | segmentation, over any space of images      |
 | `Detector`         | `"detector"`     | detection, over any space of images         |
+| `Fusion`           | (of spaces)      | several inputs, a space for each            |
 
 | module            | what it holds                                                 |
 |-------------------|---------------------------------------------------------------|
@@ -40,8 +41,12 @@
 | `detection.py`    | the task of objects in images                                 |
 | `boxes.py`        | boxes to the grid that a detector learns, and back            |
 | `box_metrics.py`  | mean average precision                                        |
-| `auto.py`         | the family for an input and a task                            |
+| `fusion.py`       | branches of several inputs, and what joins them               |
+| `auto.py`         | the family for an input and a task, and its space made        |
 | `table.py`        | columns as numbers, by Keras' preprocessing                   |
+| `waveform.py`     | `Waveform`: a front end before any space of features          |
+| `front_end.py`    | from waveforms to log-mel spectra and cepstral coefficients   |
+| `spectral_program.py` | their operators in a file                                 |
 | `realise.py`      | from a description to a Keras model of stock layers           |
 | `reading.py`      | and back                                                      |
 | `costs.py`        | params, MACs, flash and RAM of a description                  |
@@ -71,6 +76,8 @@ _HOME = {
     "Detection": "detection",
     "Detector": "detector",
     "EfficientNet": "efficientnet",
+    "FrontEnd": "front_end",
+    "Fusion": "fusion",
     "GraphNetwork": "graph",
     "MLP": "mlp",
     "MobileNet": "mobile",
@@ -89,6 +96,7 @@ _HOME = {
     "TemporalConvNet": "tcn",
     "Transformer": "transformer",
     "UNet": "unet",
+    "Waveform": "waveform",
     "choose": "space",
     "decode": "boxes",
     "decode_batch": "boxes",
@@ -107,6 +115,8 @@ __all__ = [
     "Detection",
     "Detector",
     "EfficientNet",
+    "FrontEnd",
+    "Fusion",
     "GraphNetwork",
     "MobileNet",
     "MultiLabel",
@@ -124,6 +134,7 @@ __all__ = [
     "TemporalConvNet",
     "Transformer",
     "UNet",
+    "Waveform",
     "choose",
     "decode",
     "decode_batch",
