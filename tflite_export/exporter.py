@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from edge_devices.inputs import Inputs, count
+from edge_devices.inputs import Inputs, count, taken
 from tflite_export.attribution import layer_of
 from tflite_export.calibration import Samples, check_ranges, draw, first, random_inputs
 from tflite_export.compaction import compact
@@ -46,6 +46,7 @@ from tflite_export.verification import (
 __all__ = ["check_drop", "export", "verify"]
 
 _MOST_VERIFIED = 10_000
+_MOST_NUMBERS = 2**26  # of all outputs together: 256 MB of the model's, as many of the file's
 _RANDOM_INPUTS = 64
 _ROUNDING = 1e-9
 _MORE = 4  # times as many calibration inputs, when those were not enough
@@ -92,7 +93,8 @@ def export(
             `tf.data.Dataset`, batched or not, or NumPy arrays; of `x`, `(x, y)`,
             `(x, y, weights)` or a TFDS dictionary such as `{"image": x, "label": y}`. Of
             several inputs `x` is a dictionary by name, or a tuple in the model's order.
-        validation_data: What to verify the file on, in the same forms; the first 10,000.
+        validation_data: What to verify the file on, in the same forms; the first 10,000, of
+            large outputs such as maps of pixels as many as make 67 million numbers.
             Labels that are class numbers or one-hot vectors give accuracies; a `metric`
             takes any. `None` takes the calibration sample, or random inputs if there is none.
         num_calibration: How many inputs are drawn from `calibration`. More takes longer and
@@ -269,7 +271,10 @@ class _Test:
             given, self.on = sample, "calibration"
         else:
             given, self.on = random_inputs(shape, _RANDOM_INPUTS, seed), "random inputs"
-        self.inputs, self._labels = given.inputs, given.labels
+        size = predict(model, taken(given.inputs, slice(1))).size
+        some = slice(max(1, _MOST_NUMBERS // size))
+        self.inputs = taken(given.inputs, some)
+        self._labels = None if given.labels is None else given.labels[some]
         self._expected = predict(model, self.inputs)
         self._decide = decision(model, self._expected.shape, self._labels)
         self._name = ACCURACY if judged_by is None else judged_by[0]

@@ -109,11 +109,11 @@ class TFLiteModel:
                     f"Received: shape {array.shape}. Reshape them, or add the batch axis with "
                     "`x[None]`."
                 )
+        fed = [(self._positions[k], self.inputs[k], array) for k, array in given.items()]
         results = np.empty((count(given), *self.output.shape[1:]), np.float32)
         for i in range(len(results)):
-            for name, array in given.items():
-                raw = _quantized(array[i : i + 1], self.inputs[name])
-                self._interpreter.set_tensor(self._positions[name], raw)
+            for index, info, array in fed:
+                self._interpreter.set_tensor(index, _quantized(array[i : i + 1], info))
             self._interpreter.invoke()
             raw = self._interpreter.get_tensor(self._output_index)
             results[i] = _dequantized(raw, self.output)[0]

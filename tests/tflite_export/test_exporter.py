@@ -264,3 +264,15 @@ class TestRefusesBeforeAnyWork:
         message = r"rescaled already.*Received: values from .*by 0\.00392.*from 0 to 255"
         with pytest.raises(ValueError, match=message):
             tflite_export.export(model, tmp_path / "m.tflite", "int8", x)
+
+
+def test_of_large_outputs_no_more_are_verified_than_fit_into_memory(
+    model, x, labels, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(exporter, "_MOST_NUMBERS", 3 * 50 + 2)
+    report = tflite_export.export(
+        model, tmp_path / "m.tflite", "int8", x, validation_data=(x, labels)
+    )
+    assert report.num_verified == 50
+    expected = np.mean(np.asarray(model(x[:50])).argmax(1) == labels[:50])
+    assert report.accuracy_keras == pytest.approx(expected)
