@@ -9,7 +9,7 @@ exported with the front end inside its int8 file and before it; a second file ha
 int8, its Fourier transform as a convolution: what the front end is spared. Baselines are the
 nearest neighbour and logistic regression on samples.
 
-With 600 examples, 20 epochs and seeds 0 to 2 (2026-11-24, 2 shared cores) the Keras model hears
+With 600 examples, 20 epochs, seeds 0 to 2 (2026-11-24, 2 shared cores) the Keras model hears
 99.0, 98.3 and 99.5 % of the others; the file with the front end inside (65 KB) 99.2, 98.3 and
 99.5 %; that of features (16 KB) the same; that with all in int8 (215 KB) 47, 35 and 50 %; the
 nearest neighbour 25, 22 and 21 %; logistic regression 17 to 19 %.
