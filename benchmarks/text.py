@@ -31,6 +31,7 @@ PACKAGES = ("numpy", "scipy", "sklearn", "keras")
 
 # `turtledemo` opens windows, `encodings` are tables; what is installed is not Python's own.
 _LEFT_OUT = ("site-packages", "idlelib", "lib2to3", "turtledemo", "encodings", "__pycache__")
+_QUOTES = str.maketrans("\u201c\u201d\u2018\u2019\u2013\u2014", "\"\"''--")
 _WORDS = (12, 60)  # of a paragraph that is asked about
 _TELLING = re.compile(r"\b(np|numpy|scipy|sp|sklearn|scikit|keras|tf|tensorflow|jax|torch)\b")
 _SHARE = 0.1  # of the text that is for testing
@@ -200,7 +201,7 @@ def _read(root: Path) -> list[tuple[str, str]]:
 def _paragraphs(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         for paragraph in re.split(r"\n\s*\n", text):
-            line = re.sub(r"\s+", " ", paragraph).strip()
+            line = re.sub(r"\s+", " ", paragraph.translate(_QUOTES)).strip()
             if len(line) > 20:
                 yield line
 
