@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,6 +18,7 @@ from kerasnas.examples import Examples
 from kerasnas.limits import format_duration
 from kerasnas.result import SearchResult
 from kerasnas.scoring import metric_of, served
+from kerasnas.tasks import described
 from search_spaces.detection import Detection
 from search_spaces.segmentation import Segmentation
 from search_spaces.task import Classification, MultiLabel, NextToken, Regression, Task
@@ -141,15 +142,14 @@ class Shipment:
 
     def package(self, folder: str | os.PathLike[str], content: bytes) -> Package:
         """Write the package; see `tflite_export.package`."""
-        least, largest = self._range()
         return package(
             folder,
             content,
             self.report,
             labels=self._labels(),
-            input=self._input(least, largest),
-            output=self._output(),
-            value_range=(least, largest),
+            input=self._of_inputs(_sentence),
+            task=described(self.task)["name"],
+            value_range=self._of_inputs(lambda _, values: _ends(values)),
             description=f"{_PURPOSE[type(self.task)]} such as those of {self.dataset}.",
             sample=self.test.x[0],
             limits=self.limits,
@@ -168,31 +168,14 @@ class Shipment:
         names = self.class_names or [str(index) for index in range(classes)]
         return list(names) if len(names) == classes > 1 else None
 
-    def _range(self) -> tuple[float, float]:
-        """The least and the largest value of all inputs together."""
-        ends = []
-        some = self.train.stratified_subset(_LOOKED_AT, 0).x[:]
-        for array in some.values() if isinstance(some, dict) else [some]:
-            pixels = array.dtype == np.uint8
-            ends += [0.0, 255.0] if pixels else [float(array.min()), float(array.max())]
-        return min(ends), max(ends)
-
-    def _input(self, least: float, largest: float) -> str:
+    def _of_inputs(self, function: Callable[[str | None, NDArray[Any]], Any]) -> Any:
+        """What a function makes of the layout and some values of an input; by name of several."""
         layout = None if self.result is None else self.result.settings.get("layout")
-        shape = self.train.x.example_shape
-        if isinstance(shape, dict):
-            layouts = layout if isinstance(layout, dict) else {}
-            each = [f"{n}: {_described(s, layouts.get(n))}" for n, s in shape.items()]
-            what = "Several inputs. " + "; ".join(each)
-        else:
-            what = _described(shape, layout)
-        return (
-            f"{what}, with values from {least:g} to {largest:g} as they are: the model "
-            "normalises them."
-        )
-
-    def _output(self) -> str:
-        return _ANSWER.get(type(self.task), "What the task asks for.")
+        some = self.train.stratified_subset(_LOOKED_AT, 0).x[:]
+        if not isinstance(some, dict):
+            return function(layout, some)
+        layouts = layout if isinstance(layout, dict) else {}
+        return {name: function(layouts.get(name), values) for name, values in some.items()}
 
     def _data(self) -> dict[str, Any]:
         labels = self._labels()
@@ -244,14 +227,24 @@ _PURPOSE: dict[type[Task], str] = {
     Detection: "Finds objects in images",
     NextToken: "Tells what comes next in sequences",
 }
-_ANSWER: dict[type[Task], str] = {
-    Classification: "One score for each class; the largest is the answer.",
-    MultiLabel: "One score for each label; an example has those above 0.",
-    Regression: "The quantities, in their own units.",
-    Segmentation: "One score for each class at each pixel; the largest is the answer.",
-    Detection: "Maps of scores, sizes, offsets, of which `search_spaces.decode` makes boxes.",
-    NextToken: "One score for each token at each position, of what comes next there.",
-}
+
+
+def _ends(values: NDArray[Any]) -> tuple[float, float]:
+    """The least and the largest value that an input has."""
+    if values.dtype == np.uint8:
+        return 0.0, 255.0
+    return float(values.min()), float(values.max())
+
+
+def _sentence(layout: str | None, values: NDArray[Any]) -> str:
+    least, largest = _ends(values)
+    what = _described(values.shape[1:], layout)
+    if layout == "tokens":
+        return f"{what} from {least:g} to {largest:g}."
+    return (
+        f"{what}, with values from {least:g} to {largest:g} as they are: the model "
+        "normalises them."
+    )
 
 
 def _described(shape: tuple[int, ...], layout: str | None) -> str:
