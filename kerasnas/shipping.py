@@ -169,7 +169,7 @@ class Shipment:
         return list(names) if len(names) == classes > 1 else None
 
     def _of_inputs(self, function: Callable[[str | None, NDArray[Any]], Any]) -> Any:
-        """What a function makes of the layout and some values of an input; by name of several."""
+        """What a function makes of layout and values of an input; of several by name."""
         layout = None if self.result is None else self.result.settings.get("layout")
         some = self.train.stratified_subset(_LOOKED_AT, 0).x[:]
         if not isinstance(some, dict):

@@ -23,26 +23,6 @@ def epoch(dataset):
     ]
 
 
-class TestRows:
-    def test_they_read_like_the_selected_array(self):
-        array = np.arange(40.0).reshape(10, 2, 2)
-        chosen = [7, 1, 1, 9]
-        rows = Rows(Rows(array, np.arange(10)[::-1]), 9 - np.array(chosen))
-        assert (len(rows), rows.shape, rows.ndim) == (4, (4, 2, 2), 3)
-        np.testing.assert_array_equal(rows[1:3], array[chosen][1:3])
-        np.testing.assert_array_equal(rows[-1], array[9])
-        np.testing.assert_array_equal(np.asarray(rows, np.float32), array[chosen])
-        np.testing.assert_array_equal(np.concatenate(list(rows.chunks())), array[chosen])
-
-    def test_rows_of_rows_share_the_stored_array(self):
-        array = np.zeros((10, 1))
-        assert Rows(Rows(array, [1, 2, 3]), [0]).array is array
-
-    def test_they_cannot_promise_not_to_copy(self):
-        with pytest.raises(ValueError, match="without a copy"):
-            np.array(Rows(np.zeros((3, 1))), copy=False)
-
-
 class TestExamples:
     def test_columns_must_have_one_length(self):
         with pytest.raises(ValueError, match=r"one length\. Received: lengths \[3, 2\]"):
