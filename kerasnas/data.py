@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasnas.examples import Examples, first_of_each_class
-from kerasnas.inference import infer, name_classes, recognise, targets_of
+from kerasnas.inference import infer, name_classes, targets_of
+from kerasnas.preparation import Preparation, Whole, shape_of
 from kerasnas.preprocessing import (
     Preprocessing,
-    TablePreprocessing,
     TextPreprocessing,
     block_split,
-    token_ids,
     windows,
 )
 from kerasnas.reading import LAYOUTS, Layout, Reader, resize
@@ -199,53 +197,48 @@ def load(
     names = None if names is None else [str(name) for name in names]
     values, axes = reader.values(), reader.layout
     count = reader.counts[0]
-    if axes == "text" and (language or y is None):
-        recognise(y, shape=(), layout="text") if task is None else None
+    if axes == "text" and language:
         texts = list(values[:count]), None if held is None else list(values[count:])
-        text = TextPreprocessing(sequence_length, split=split, vocabulary=vocabulary)
+        text = TextPreprocessing(
+            sequence_length,
+            split=split,
+            vocabulary=vocabulary,
+        )
         return _language(texts, text, task, validation_split, sequence_length, seed)
-    prepare = _Preparation(axes, vocabulary, sequence_length, split)
+    prepare = Preparation(axes, vocabulary, sequence_length, split)
     values = prepare.checked(values)
     if y is None and axes == "tokens":  # each token is followed by the next
         y, values, followers = values[:count, 1:], values[:, :-1], values[count:, 1:]
         held = None if held is None else (followers, held[1])
-    tokens = _sliced(values, 0, count) if axes == "tokens" else None
-    shape = prepare.shape(values)
+    is_tokens = axes == "tokens"
     problem = infer(
         y,
-        x=tokens,
-        shape=shape,
+        x=values[:count] if is_tokens else None,
+        shape=shape_of(values),
         layout=axes,
         task=task,
         class_names=names,
         vocabulary_size=prepare.known_vocabulary,
     )
-    the_task, names = problem.task, problem.class_names
-    targets = [problem.targets]
-    weights = [weight]
+    found, names = problem.task, problem.class_names
+    whole = Whole(values, axes, found, seed)
+    train = whole.part(0, problem.targets, _checked_weights(weight, "training data"))
     if held is not None:
-        targets.append(
-            targets_of(
-                the_task,
-                held[0],
-                x=_sliced(values, count, None) if tokens is not None else None,
-                shape=shape,
-                layout=axes,
-                class_names=names,
-                train=problem.targets,
-            )
+        targets = targets_of(
+            found,
+            held[0],
+            x=values[count:] if is_tokens else None,
+            shape=shape_of(values),
+            layout=axes,
+            class_names=names,
+            train=problem.targets,
         )
-        weights.append(held[1])
-    whole = _Whole(values, axes, the_task, seed)
-    train = whole.part(0, targets[0], _checked_weights(weights[0], "training data"))
-    if held is not None:
-        rest = whole.part(count, targets[1], _checked_weights(weights[1], "validation data"))
+        rest = whole.part(count, targets, _checked_weights(held[1], "validation data"))
     else:
-        kept, part = stratified_split(
-            train.strata, np.arange(len(train)), validation_split, names
-        )
+        order = np.arange(len(train))
+        kept, part = stratified_split(train.strata, order, validation_split, names)
         train, rest = train.take(kept), train.take(part)
-    return prepare.data(train, rest, the_task, names)
+    return Data(task=found, class_names=names, **prepare.prepared(train, rest))
 
 
 def read(
@@ -296,7 +289,7 @@ def read(
         return Examples(Rows(x), y)
     if y is None and axes == "tokens":
         y, values = values[:, 1:], values[:, :-1]
-    shape = _shape_of(values)
+    shape = shape_of(values)
     tokens = values if axes == "tokens" else None
     if task is None:
         problem = infer(y, x=tokens, shape=shape, layout=axes, class_names=class_names)
@@ -340,196 +333,6 @@ def stratified_split(
     wanted = max(round(share * len(labels)), len(classes))
     part = first_of_each_class(labels, order, wanted, spare=1)
     return np.setdiff1d(np.arange(len(labels)), part, assume_unique=True), part
-
-
-class _Preparation:
-    """How what was read becomes what networks take, input by input."""
-
-    def __init__(self, axes: Any, vocabulary: Any, length: int | None, split: str) -> None:
-        self._axes = axes
-        self._vocabulary = vocabulary
-        self._length = length
-        self._split = split
-
-    def checked(self, values: Any) -> Any:
-        """The values, with token ids checked against their vocabulary."""
-        if not isinstance(self._axes, Mapping):
-            return self._checked_input("", self._axes, values)
-        return {
-            name: self._checked_input(name, axes, values[name])
-            for name, axes in self._axes.items()
-        }
-
-    def _checked_input(self, name: str, axes: str, values: Any) -> Any:
-        if axes == "tokens":
-            return token_ids(values, vocabulary=self._of(name), length=self._length)
-        if axes in ("series", "table") and isinstance(values, np.ndarray):
-            _check_scales(values)
-        return values
-
-    def _of(self, name: str) -> Any:
-        by_name = isinstance(self._vocabulary, Mapping)
-        return self._vocabulary.get(name) if by_name else self._vocabulary
-
-    @property
-    def known_vocabulary(self) -> int | None:
-        """How many different tokens there are, where that was said."""
-        return None if isinstance(self._vocabulary, Mapping) else _number_of(self._vocabulary)
-
-    def shape(self, values: Any) -> Any:
-        """Shape of one example as it was read."""
-        return _shape_of(values)
-
-    def data(self, train: _Raw, validation: _Raw, task: Task, names: list[str] | None) -> Data:
-        """The problem, with what has to be learned learned from the training part."""
-        several = isinstance(self._axes, Mapping)
-        axes = self._axes if several else {"": self._axes}
-        made = {
-            name: self._input(name, layout, train.input(name), validation.input(name))
-            for name, layout in axes.items()
-        }
-
-        def of(attribute: str) -> Any:
-            found = {name: getattr(one, attribute) for name, one in made.items()}
-            return found if several else found[""]
-
-        kept = {n: one.preprocessing for n, one in made.items() if one.preprocessing}
-        parts = [
-            Examples(
-                Fields({name: one.parts[number] for name, one in made.items()})
-                if several
-                else made[""].parts[number],
-                part.targets,
-                part.weight,
-                part.strata,
-            )
-            for number, part in enumerate((train, validation))
-        ]
-        return Data(
-            train=parts[0],
-            validation=parts[1],
-            task=task,
-            input_shape=of("shape"),
-            layout=of("layout"),
-            class_names=names,
-            rescaling=of("rescaling"),
-            vocabulary=of("vocabulary"),
-            preprocessing=(kept if several else kept.get("")) or None,
-        )
-
-    def _input(self, name: str, layout: str, train: Any, validation: Any) -> _Prepared:
-        preprocessing: Preprocessing | None = None
-        if layout == "text":
-            preprocessing = TextPreprocessing(
-                self._length,
-                split=self._split,  # type: ignore[arg-type]
-                vocabulary=self._of(name),
-            )
-        elif isinstance(train, Mapping):
-            preprocessing = TablePreprocessing()
-        if preprocessing is not None:
-            preprocessing.fit(train)
-            return _Prepared(
-                parts=[Rows(preprocessing(part)) for part in (train, validation)],
-                shape=tuple(preprocessing.shape),
-                layout=preprocessing.layout_out,
-                rescaling=None,
-                vocabulary=preprocessing.vocabulary_size,
-                preprocessing=preprocessing,
-            )
-        return _Prepared(
-            parts=[train, validation],
-            shape=train.example_shape,
-            layout=layout,
-            rescaling=_rescaling(train, layout),
-            vocabulary=_number_of(self._of(name)) if layout == "tokens" else None,
-        )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Prepared:
-    """One input of both parts, as networks take it."""
-
-    parts: list[Rows]
-    shape: tuple[int, ...]
-    layout: str
-    rescaling: Rescaling | None
-    vocabulary: int | None
-    preprocessing: Preprocessing | None = None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Raw:
-    """Examples as they were read: some rows of all values."""
-
-    values: Any
-    rows: NDArray[np.int64]
-    targets: NDArray[Any]
-    weight: NDArray[np.float32] | None
-    strata: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, rows: NDArray[np.int64]) -> _Raw:
-        weight = None if self.weight is None else self.weight[rows]
-        return _Raw(
-            self.values, self.rows[rows], self.targets[rows], weight, self.strata[rows]
-        )
-
-    def input(self, name: str) -> Any:
-        """One input: rows of an array, texts, or columns by name."""
-        values = self.values[name] if name else self.values
-        if isinstance(values, Mapping):
-            return {key: _picked(column, self.rows) for key, column in values.items()}
-        if values.dtype.kind in "UO":
-            return values[self.rows]
-        return Rows(values, self.rows)
-
-
-class _Whole:
-    """All that was read, from which parts are taken in an order of their own."""
-
-    def __init__(self, values: Any, axes: Any, task: Task, seed: int | None) -> None:
-        self._values = values
-        self._task = task
-        self._key = np.random.default_rng(seed).bytes(16)
-        self._inputs = list(values.values()) if isinstance(axes, Mapping) else [values]
-
-    def part(
-        self, start: int, targets: NDArray[Any], weight: NDArray[np.float32] | None
-    ) -> _Raw:
-        """The part that was read from this row on, in an order that depends on it alone."""
-        rows = np.arange(start, start + len(targets))
-        strata = self._task.strata(targets)
-        digests = sum(
-            (_digests(one, rows, self._key) for one in self._inputs),
-            start=np.zeros(len(rows), np.uint64),
-        )
-        part = _Raw(self._values, rows, targets, weight, strata)
-        return part.take(np.lexsort((strata, digests)))
-
-
-def _digests(values: Any, rows: NDArray[np.int64], key: bytes) -> NDArray[np.uint64]:
-    """A number for each example that depends on nothing but what it holds."""
-
-    def digest(content: Any) -> bytes:
-        return hashlib.blake2b(content, digest_size=8, key=key).digest()
-
-    if isinstance(values, Mapping):
-        columns = [_picked(column, rows) for _, column in sorted(values.items())]
-        found = [
-            digest(repr(row).encode()) for row in zip(*map(_listed, columns), strict=True)
-        ]
-    elif values.dtype.kind in "UO":
-        found = [digest(str(text).encode()) for text in values[rows]]
-    else:
-        found = [
-            digest(example.data)
-            for chunk in Rows(values, rows).chunks()
-            for example in chunk.reshape(len(chunk), -1)
-        ]
-    return np.frombuffer(b"".join(found), np.uint64)
 
 
 def _language(
@@ -594,26 +397,11 @@ def _is_language(task: Any) -> bool:
     return task == "next_token" or isinstance(task, NextToken)
 
 
-def _number_of(vocabulary: Any) -> int | None:
-    if vocabulary is None or isinstance(vocabulary, numbers.Integral):
-        return None if vocabulary is None else int(vocabulary)
-    return len(vocabulary)
-
-
 def _each(function: Callable[[Any], Any], of_inputs: Any) -> Any:
     """Of one input what the function makes of it; of several the same by name."""
     if isinstance(of_inputs, Mapping):
         return {name: function(one) for name, one in of_inputs.items()}
     return function(of_inputs)
-
-
-def _shape_of(values: Any) -> Any:
-    """Shape of one example; by name of several inputs, of columns their number."""
-    if not isinstance(values, Mapping):
-        return tuple(values.shape[1:])
-    if not any(isinstance(one, Mapping) or np.ndim(one) > 1 for one in values.values()):
-        return (len(values),)
-    return {name: _shape_of(one) for name, one in values.items()}
 
 
 def _prepared(values: Any, preprocessing: Any) -> Any:
@@ -623,18 +411,6 @@ def _prepared(values: Any, preprocessing: Any) -> Any:
             for name, one in values.items()
         }
     return values if preprocessing is None else preprocessing(values)
-
-
-def _sliced(values: Any, start: int, stop: int | None) -> Any:
-    return values[start:stop]
-
-
-def _picked(column: Any, rows: NDArray[np.int64]) -> Any:
-    return [column[row] for row in rows] if isinstance(column, list) else column[rows]
-
-
-def _listed(column: Any) -> Any:
-    return column.tolist() if isinstance(column, np.ndarray) else column
 
 
 def _stacked(targets: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -658,59 +434,3 @@ def _checked_weights(weight: NDArray[Any] | None, name: str) -> NDArray[np.float
             f"{name}. Leave weights out to count all examples alike."
         )
     return weight.astype(np.float32)
-
-
-def _rescaling(train: Rows, layout: str) -> Rescaling | None:
-    if layout == "tokens":
-        return None
-    if train.dtype == np.uint8 and layout == "images":
-        return 1 / 255, 0.0
-    if layout == "waveform":
-        loudest = max(float(np.abs(chunk).max()) for chunk in train.chunks())
-        return (1 / 32768, 0.0) if loudest > _LOUDEST_FLOAT else None
-    return _standardising(train)
-
-
-def _standardising(inputs: Rows) -> Rescaling:
-    """Return the scale and offset that give each channel mean 0 and deviation 1."""
-    channels = inputs.shape[-1]
-    count, mean, squares = 0, np.zeros(channels), np.zeros(channels)
-    for chunk in inputs.chunks():  # the pairwise update, stable where sums of squares are not
-        pixels = chunk.reshape(-1, channels).astype(np.float64)
-        center = pixels.mean(axis=0)
-        total = count + len(pixels)
-        squares += ((pixels - center) ** 2).sum(axis=0)
-        squares += (center - mean) ** 2 * count * len(pixels) / total
-        mean += (center - mean) * len(pixels) / total
-        count = total
-    deviation = np.sqrt(squares / count)
-    constant = deviation <= 1e-6 * np.abs(mean) + 1e-30  # within rounding, or float32
-    scale = 1 / np.where(constant, 1.0, deviation)
-    if len(mean) == 1:
-        return float(scale[0]), float(-mean[0] * scale[0])
-    return tuple(scale.tolist()), tuple((-mean * scale).tolist())
-
-
-def _check_scales(examples: NDArray[Any]) -> None:
-    """Refuse channels that are next to nothing beside others.
-
-    An int8 file has one scale for all that goes in: a channel that varies by few steps of it
-    is rounded away before any layer can scale it.
-    """
-    channels = examples.reshape(-1, examples.shape[-1])
-    if channels.shape[1] < 2:
-        return
-    low, high = min(float(channels.min()), 0.0), max(float(channels.max()), 0.0)
-    step = (high - low) / 255
-    deviation = channels.std(axis=0, dtype=np.float64)
-    lost = (deviation > 0) & (deviation < _FEWEST_STEPS * step)
-    if lost.any():
-        worst = int(np.argmin(np.where(lost, deviation, np.inf)))
-        raise ValueError(
-            "Columns and channels must vary by like amounts, because an int8 file has one "
-            f"scale for all of them. Received: {int(lost.sum())} of {len(deviation)} that "
-            f"would be lost, such as number {worst}, with a deviation of "
-            f"{deviation[worst]:.3g} where values go from {low:.3g} to {high:.3g}. "
-            "Pass a table as columns by name, {'age': ..., 'income': ...}, each of which is "
-            "standardised before the network, or standardise each before the search."
-        )

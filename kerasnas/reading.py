@@ -14,34 +14,29 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edge_devices.spelling import did_you_mean
-from kerasnas.examples import ImageStore
+from kerasnas.elements import (
+    LAYOUTS,
+    ONE,
+    columns_of,
+    combined,
+    is_batched,
+    is_column,
+    is_frame,
+    is_text,
+    leaves_of,
+    sliced,
+)
+from kerasnas.input_reader import InputReader, resize, varying_sizes
 from kerasnas.preprocessing import padded
 
 __all__ = ["LAYOUTS", "Layout", "Reader", "resize"]
 
-LAYOUTS = {
-    "images": (2, 3),
-    "audio": (2, 3),
-    "waveform": (1, 2),
-    "series": (1, 2),
-    "table": (1,),
-    "tokens": (1,),
-    "text": (0,),
-}
-"""Number of axes that an example may come with, by what the axes are."""
-
 Layout = str | Mapping[str, str] | None
 
 _CHUNK = 256  # examples read at a time
-_ONE = ""  # name of an input that has none
 _FORMS = (
     "Pass a tf.data.Dataset of (x, y), (x, y, sample_weight) or {'image': x, 'label': y}, "
     "or the same tuples of arrays."
-)
-_AXES = (
-    "Images are (height, width) or (height, width, channels), audio is (frames, bands), "
-    "waveforms are (samples,), series are (length, channels), tables (columns,), tokens "
-    "(length,)."
 )
 # What TensorFlow Datasets calls what goes in and what is to come out.
 _INPUT_KEYS = ("image", "text", "audio")
@@ -86,7 +81,7 @@ class Reader:
         self._steps = steps
         self._alone = alone
         self._cache = cache_dir, memory_budget
-        self._inputs: dict[str, _Input] = {}
+        self._inputs: dict[str, InputReader] = {}
         self.counts: list[int] = []
 
     def read(self, data: Any, name: str) -> tuple[Any, NDArray[Any] | None]:
@@ -113,14 +108,14 @@ class Reader:
                 self._inputs[key].append(chunk, name, count)
             labels.append(y)
             weights.extend(weight)
-            count += len(weight[0]) if weight else _length(y, x)
+            count += len(next(leaves_of(next(iter(x.values())))))
         if not count:
             raise ValueError(
                 f"The {name} must not be empty. Received: no example. "
                 "Check the path, the filter or the split it comes from."
             )
         self.counts.append(count)
-        return _combined(labels), np.concatenate(weights) if weights else None
+        return combined(labels), np.concatenate(weights) if weights else None
 
     @property
     def layout(self) -> Any:
@@ -135,7 +130,7 @@ class Reader:
         return self._of_inputs({key: one.value() for key, one in self._inputs.items()})
 
     def _of_inputs(self, found: dict[str, Any]) -> Any:
-        return found[_ONE] if list(found) == [_ONE] else found
+        return found[ONE] if list(found) == [ONE] else found
 
     def _chunks(self, data: Any, name: str) -> Iterator[tuple[Any, ...]]:
         """Read batches of inputs by name, labels and perhaps weights, as they are stored."""
@@ -143,8 +138,8 @@ class Reader:
             return self._dataset_chunks(data, name)
         if self._alone and isinstance(data, str):
             data = [data]
-        if _is_frame(data):
-            data = _columns_of(data)
+        if is_frame(data):
+            data = columns_of(data)
         if isinstance(data, tuple | list | Mapping) or hasattr(data, "__array__"):
             return self._array_chunks(data, name)
         raise TypeError(
@@ -223,24 +218,24 @@ class Reader:
         self._check_form(fields, labels, name, batched=True)
         weights = [np.asarray(part) for part in weight]
         first = fields[next(iter(fields))]
-        columns = [c for f in fields.values() for c in _leaves(f)]
-        columns += [] if labels is None else list(_leaves(labels))
+        columns = [c for f in fields.values() for c in leaves_of(f)]
+        columns += [] if labels is None else list(leaves_of(labels))
         lengths = [len(column) for column in (*columns, *weights)]
         if len(set(lengths)) > 1:
             raise ValueError(
                 "Examples, labels and weights must be of one length. Received: "
                 f"lengths {lengths} in the {name}. Pass one label per example."
             )
-        for start in range(0, len(next(iter(_leaves(first)))), _CHUNK):
+        for start in range(0, len(next(iter(leaves_of(first)))), _CHUNK):
             part = slice(start, start + _CHUNK)
             with tf.device("CPU"):
                 stored = {
                     key: tf.nest.map_structure(
-                        _numpy, self._inputs[key].stored(_sliced(leaf, part), True)
+                        _numpy, self._inputs[key].stored(sliced(leaf, part), True)
                     )
                     for key, leaf in fields.items()
                 }
-            y = None if labels is None else _sliced(labels, part)
+            y = None if labels is None else sliced(labels, part)
             yield (stored, y, *(column[part] for column in weights))
 
     def _arrays(self, leaf: Any, name: str) -> Any:
@@ -293,22 +288,22 @@ class Reader:
 
     def _fields(self, x: Any) -> dict[str, Any]:
         """The inputs by name; a single one has no name."""
-        if _is_frame(x):
-            x = _columns_of(x)
+        if is_frame(x):
+            x = columns_of(x)
         if isinstance(x, tuple):
             return {f"input_{number}": leaf for number, leaf in enumerate(x)}
         if not isinstance(x, Mapping):
-            return {_ONE: x}
+            return {ONE: x}
         named = isinstance(self._layout, Mapping)
-        nested = any(isinstance(leaf, Mapping) or _is_frame(leaf) for leaf in x.values())
+        nested = any(isinstance(leaf, Mapping) or is_frame(leaf) for leaf in x.values())
         if self._inputs:
-            columns = list(self._inputs) == [_ONE]
+            columns = list(self._inputs) == [ONE]
         else:
-            columns = not named and not nested and all(_is_column(c) for c in x.values())
+            columns = not named and not nested and all(is_column(c) for c in x.values())
         if columns:
-            return {_ONE: dict(x)}
+            return {ONE: dict(x)}
         return {
-            str(key): _columns_of(leaf) if _is_frame(leaf) else leaf
+            str(key): columns_of(leaf) if is_frame(leaf) else leaf
             for key, leaf in sorted(x.items())
         }
 
@@ -326,7 +321,7 @@ class Reader:
         for leaf in [] if y is None or isinstance(y, Mapping) else [y]:
             _check_type(leaf, "Labels", "Number the classes from 0.", name)
         if batched is None:
-            batched = _is_batched(fields, y, given)
+            batched = is_batched(fields, y, given)
         if self._inputs and fields.keys() != self._inputs.keys():
             raise ValueError(
                 f"The {name} must have the inputs of the training data. Received: "
@@ -334,10 +329,10 @@ class Reader:
             )
         for key, leaf in fields.items():
             if key not in self._inputs:
-                self._inputs[key] = _Input(
+                self._inputs[key] = InputReader(
                     key,
                     given[key],
-                    self._layouts if key == _ONE else tuple(LAYOUTS),
+                    self._layouts if key == ONE else tuple(LAYOUTS),
                     self._image_size,
                     self._length,
                     self._cache,
@@ -363,166 +358,6 @@ class Reader:
                 f" layout={{{sorted(fields)[0]!r}: {self._layout!r}}}, or leave it out."
             )
         return dict.fromkeys(fields, self._layout)
-
-
-class _Input:
-    """One input of all parts: what its axes are, and where its examples are kept."""
-
-    def __init__(
-        self,
-        name: str,
-        layout: str | None,
-        layouts: Sequence[str],
-        image_size: tuple[int, int] | None,
-        length: int | None,
-        cache: tuple[Any, int],
-    ) -> None:
-        self.name = name
-        self._layout = layout
-        self._layouts = layouts
-        self._image_size = image_size
-        self._length = length
-        self._cache = cache
-        self._rank = 0
-        self._first = ""
-        self._store: ImageStore | None = None
-        self._loose: list[Any] = []  # texts, or columns
-
-    @property
-    def layout(self) -> str:
-        """What the axes of an example are, as given or as its shape says."""
-        assert self._layout is not None  # `check` came first
-        return self._layout
-
-    @property
-    def _said(self) -> str:
-        return f" of the input {self.name!r}" if self.name else ""
-
-    def check(self, leaf: Any, y: Any, batched: bool, name: str) -> None:
-        """Settle the layout, or refuse examples that cannot have the one that was given."""
-        if isinstance(leaf, Mapping):
-            self._settle("table", "columns by name")
-            return
-        if _is_text(leaf.dtype):
-            self._settle("text", "texts")
-            if len(leaf.shape) - batched > 0 and tuple(leaf.shape[batched:]) != (1,):
-                raise TypeError(
-                    f"Examples must be numbers, or one text each. Received: texts of shape "
-                    f"{tuple(leaf.shape)} in the {name}{self._said}. Decode them first."
-                )
-            return
-        one = tuple(leaf.shape)[batched:]
-        if self._layout is None and len(one) in (1, 2, 3):
-            sized = self._image_size if not self.name else None
-            self._layout = _layout(one, leaf.dtype, sized, self._layouts)
-        if self._layout is None and not one and self.name:
-            self._layout = "table"  # a number beside other inputs
-        self._rank = len(one)
-        scalar = not one and self._layout == "table" and bool(self.name)
-        if len(one) not in LAYOUTS.get(self._layout or "", ()) and not scalar:
-            shape = None if y is None else getattr(y, "shape", type(y).__name__)
-            raise ValueError(
-                f"These examples have too many axes or too few. Received: {name} with "
-                f"examples of shape {tuple(leaf.shape)}{self._said} and labels of shape "
-                f"{None if shape is None else tuple(shape)}, layout={self._layout!r}. {_AXES}"
-            )
-        if self._image_size and self._layout != "images" and not self.name:
-            raise ValueError(
-                "Only images are resized. Received: "
-                f"image_size={self._image_size} with layout={self._layout!r}. Leave "
-                'image_size out, or pass layout="images".'
-            )
-
-    def _settle(self, layout: str, what: str) -> None:
-        if self._layout not in (None, layout) and not (
-            layout == "text" and self._layout == "tokens"
-        ):
-            raise ValueError(
-                f"Examples{self._said} are {what}. Received: layout={self._layout!r}. Leave "
-                f"the layout out, or pass {layout!r}."
-            )
-        self._layout = layout
-
-    def stored(self, leaf: Any, batched: bool) -> Any:
-        """Bring examples into their form in the store: channels last, three types."""
-        if isinstance(leaf, Mapping):
-            return {key: _plain(column) for key, column in leaf.items()}
-        if self.layout == "text":
-            return _plain(leaf)
-        if isinstance(leaf, tf.RaggedTensor):
-            leaf = leaf.to_tensor()
-        x = tf.convert_to_tensor(leaf)
-        x = tf.ensure_shape(x, [None] * (self._rank + batched))
-        if self.layout == "tokens":
-            x = tf.cast(x, tf.int32)
-        elif x.dtype != tf.uint8:
-            x = tf.cast(x, tf.float32)
-        if self.layout == "waveform" and self._rank == 2:
-            x = x[..., 0]
-        elif self.layout != "waveform" and self._rank < LAYOUTS[self.layout][-1]:
-            x = x[..., tf.newaxis]
-        if self._length is not None and self.layout in ("tokens", "series", "waveform"):
-            x = _cut_or_padded(x, self._length, int(batched))
-        if self.layout == "images" and self._image_size is not None:
-            return resize(x, self._image_size)
-        return x
-
-    def append(self, chunk: Any, name: str, count: int) -> None:
-        """Keep examples, in the form that `stored` gives them."""
-        if isinstance(chunk, Mapping) or self.layout == "text":
-            self._loose.append(chunk)
-            return
-        if not len(chunk):
-            return
-        if chunk.dtype.kind == "f" and not np.isfinite(chunk).all():
-            bad = int(np.argmin(np.isfinite(chunk.reshape(len(chunk), -1)).all(axis=1)))
-            raise ValueError(
-                "Examples must hold finite numbers. Received: NaN or infinity in example "
-                f"{count + bad} of the {name}{self._said}. Clean the data or leave such "
-                "examples out."
-            )
-        if self._store is None:
-            self._store = ImageStore(chunk.shape[1:], chunk.dtype, *self._cache)
-            self._first = name
-        store = self._store
-        if (chunk.shape[1:], chunk.dtype) != (store.shape, store.dtype):
-            if name == self._first:
-                raise varying_sizes(name, f"{store.shape} and {chunk.shape[1:]}.")
-            raise ValueError(
-                f"The {name} must have examples like the {self._first}. Received: "
-                f"{chunk.dtype} examples of shape {chunk.shape[1:]} and {store.dtype} "
-                f"examples of shape {store.shape}{self._said}. Prepare both alike; where only "
-                "height and width of images differ, pass image_size=(height, width)."
-            )
-        store.append(chunk)
-
-    def value(self) -> Any:
-        """All examples, in the order they were read."""
-        if self._store is not None:
-            return self._store.array()
-        return _combined(self._loose)
-
-
-def resize(images: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
-    """Resize bilinearly, smoothed where images shrink; the type stays.
-
-    Args:
-        images: One image or a batch, channels last.
-        image_size: `(height, width)`.
-    """
-    resized = tf.image.resize(images, image_size, antialias=True)
-    if images.dtype.is_integer:
-        resized = tf.round(resized)
-    return tf.saturate_cast(resized, images.dtype)
-
-
-def varying_sizes(name: str, received: str) -> ValueError:
-    """The error of examples that differ in size."""
-    return ValueError(
-        f"All examples must have one size. Received: {name} with other sizes: {received} "
-        "Pass image_size=(height, width) to resize images, and do not batch them before; "
-        "sequence_length=... to cut or pad sequences."
-    )
 
 
 def _check_settings(layout: Layout, image_size: Any, steps: Any) -> None:
@@ -554,104 +389,13 @@ def _check_type(leaf: Any, noun: str, advice: str, name: str) -> None:
         raise TypeError(
             f"{noun} must be arrays. Received: {type(leaf).__name__} in the {name}. {_FORMS}"
         )
-    if _is_text(leaf.dtype):
+    if is_text(leaf.dtype):
         return
     dtype = tf.as_dtype(leaf.dtype)
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         raise TypeError(
             f"{noun} must be numbers. Received: {dtype.name} in the {name}. {advice}"
         )
-
-
-def _is_text(dtype: Any) -> bool:
-    if isinstance(dtype, np.dtype):
-        return dtype.kind in "USO"
-    return bool(tf.as_dtype(dtype) == tf.string)
-
-
-def _is_frame(x: Any) -> bool:
-    """Whether it is a data frame of some library: columns by name."""
-    return hasattr(x, "columns") and hasattr(x, "__getitem__") and not isinstance(x, Mapping)
-
-
-def _columns_of(frame: Any) -> dict[str, Any]:
-    return {str(name): np.asarray(frame[name]) for name in frame.columns}
-
-
-def _is_column(leaf: Any) -> bool:
-    """Whether it holds one value an example: batched, or the spec of one."""
-    if isinstance(leaf, list | tuple):
-        return not any(isinstance(value, list | tuple) or np.ndim(value) for value in leaf)
-    return len(getattr(leaf, "shape", (0, 0))) <= 1 and hasattr(leaf, "dtype")
-
-
-def _is_batched(fields: dict[str, Any], y: Any, given: Mapping[str, str | None]) -> bool:
-    """Whether elements are batches, where examples have the layouts that are given."""
-    leaves = tf.nest.flatten(fields)
-    targets = tf.nest.flatten(y) if y is not None else []
-    shapes = [tuple(leaf.shape) for leaf in (*leaves, *targets)]
-    if not all(shapes):
-        return False  # a single number or text
-    if list(fields) != [_ONE] or isinstance(fields[_ONE], Mapping):
-        return _leading(shapes)
-    x_shape = shapes[0]
-    ranks = LAYOUTS.get(given[_ONE] or "", ())
-    if y is None:  # texts, or tokens
-        return len(x_shape) == (1 if _is_text(leaves[0].dtype) else 2)
-    if isinstance(y, Mapping):
-        return len(x_shape) == 4 or (bool(ranks) and len(x_shape) - 1 in ranks[-1:])
-    y_shape = shapes[1]
-    if len(y_shape) == 1 and len(x_shape) != 4:
-        floating = not _is_text(y.dtype) and tf.as_dtype(y.dtype).is_floating
-        return _is_batch_of_labels(x_shape, y_shape, floating, ranks)
-    if len(x_shape) == 3 and len(y_shape) in (2, 3):
-        # An image with its mask, or grey images with theirs.
-        one_image = x_shape[-1] in (1, 3, 4) and x_shape[:2] == y_shape[:2]
-        one_mask = len(y_shape) == 2 or (y_shape[-1] == 1 and x_shape[0] != y_shape[-1])
-        return not (one_image and one_mask)
-    return len(x_shape) == 4 or _leading(shapes)
-
-
-def _leading(shapes: Sequence[tuple[Any, ...]]) -> bool:
-    """Whether all begin with the same number, or all with an unknown one."""
-    return len({shape[0] for shape in shapes}) == 1
-
-
-def _is_batch_of_labels(
-    x_shape: tuple[int | None, ...],
-    y_shape: tuple[int | None, ...],
-    probabilities: bool,
-    ranks: Sequence[int],
-) -> bool:
-    # (a, ...) with (d,): examples and their classes, or one example and its one-hot.
-    if x_shape[0] != y_shape[0] or (ranks and len(x_shape) - 1 not in ranks):
-        return False
-    if x_shape[0] is None or not probabilities or (ranks and len(x_shape) not in ranks):
-        return True
-    # Floating labels may be classes, but as many may be one example's one-hot.
-    return len(x_shape) == 3 and x_shape[-1] not in (1, 3, 4)
-
-
-def _layout(
-    shape: tuple[int | None, ...],
-    dtype: Any,
-    image_size: tuple[int, int] | None,
-    layouts: Sequence[str],
-) -> str:
-    """What the axes of an example are likely to be, of those that are possible."""
-    if len(shape) == 3 or image_size is not None:
-        likely = "images"
-    elif len(shape) == 2:
-        like_pixels = tf.as_dtype(dtype) == tf.uint8 or len(set(shape)) == 1
-        likely = "images" if like_pixels else "series"
-    else:
-        likely = "table"
-    fitting = [layout for layout in layouts if len(shape) in LAYOUTS.get(layout, ())]
-    if likely == "images" and image_size is None:
-        # They look like audio features: which of the two a space is for decides.
-        fitting = [layout for layout in fitting if layout in ("images", "audio")] or fitting
-        return fitting[0] if fitting else likely
-    return likely if likely in fitting or not fitting else fitting[0]
 
 
 def _in_chunks(dataset: tf.data.Dataset) -> Iterator[tuple[Any, ...]]:
@@ -671,59 +415,8 @@ def _in_chunks(dataset: tf.data.Dataset) -> Iterator[tuple[Any, ...]]:
         )
 
 
-def _combined(chunks: Sequence[Any]) -> Any:
-    """Labels or columns of all chunks, one after another."""
-    if not chunks or chunks[0] is None:
-        return None
-    if isinstance(chunks[0], Mapping):
-        return {key: _combined([chunk[key] for chunk in chunks]) for key in chunks[0]}
-    if isinstance(chunks[0], list):
-        return [label for chunk in chunks for label in chunk]
-    whole = np.concatenate([np.asarray(chunk) for chunk in chunks])
-    return _decoded(whole) if whole.dtype.kind in "SO" else whole
-
-
-def _decoded(array: NDArray[Any]) -> NDArray[Any]:
-    """Strings of TensorFlow, which are bytes, as text."""
-    if array.dtype.kind == "S" or (len(array) and isinstance(array.flat[0], bytes)):
-        texts = [value.decode("utf-8", "replace") for value in array.ravel()]
-        return np.array(texts, object).reshape(array.shape)
-    return array
-
-
-def _length(y: Any, x: dict[str, Any]) -> int:
-    return len(next(iter(_leaves(next(iter(x.values()))))))
-
-
-def _leaves(field: Any) -> Iterator[Any]:
-    return iter(field.values()) if isinstance(field, Mapping) else iter([field])
-
-
-def _sliced(field: Any, part: slice) -> Any:
-    if isinstance(field, Mapping):
-        return {key: column[part] for key, column in field.items()}
-    return field[part]
-
-
-def _plain(column: Any) -> Any:
-    """One value an example: a column (n, 1) becomes (n,)."""
-    if isinstance(column, list):
-        return column
-    return column[..., 0] if len(column.shape) == 2 and column.shape[-1] == 1 else column
-
-
 def _numpy(leaf: Any) -> Any:
     return leaf.numpy() if isinstance(leaf, tf.Tensor) else leaf
-
-
-def _cut_or_padded(x: tf.Tensor, length: int, axis: int) -> tf.Tensor:
-    """Sequences of this length: the end cut off, or zeros added behind it."""
-    x = x[:, :length] if axis else x[:length]
-    padding = [[0, 0]] * len(x.shape)
-    padding[axis] = [0, length - tf.shape(x)[axis]]
-    shape = list(x.shape)
-    shape[axis] = length
-    return tf.ensure_shape(tf.pad(x, padding), shape)
 
 
 def _is_positive_int(value: Any) -> bool:
