@@ -15,9 +15,9 @@ demo: $(INSTALLED)
 	$(BIN)/kerasnas search --dataset digits --limit flash=32KB --max-time 6m --output demo --overwrite
 	$(BIN)/python benchmarks/recompute_digits.py demo/model.tflite
 
-## The tests, about 10 minutes on 2 cores.
+## The tests, side by side on 2 cores.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 ## Tests that train or convert for longer.
 slow: $(INSTALLED)
@@ -28,7 +28,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
