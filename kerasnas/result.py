@@ -19,6 +19,7 @@ from search_spaces.task import Task
 from search_spaces.waveform import Waveform
 
 if TYPE_CHECKING:
+    from kerasnas.evaluation import Evaluation
     from kerasnas.examples import Examples
 
 __all__ = ["FILE", "JOURNAL", "MODEL", "SearchResult", "TrialRecord"]
@@ -224,6 +225,35 @@ class SearchResult:
         """What of the search's model runs before its file, if anything, and what is in it."""
         outside = self.settings.get("front_end") == "outside"
         return Waveform.split(model) if outside else (None, model)
+
+    def file(self) -> bytes | None:
+        """The winner's file; `None` before the search is finished, or if there is none."""
+        path = self.folder / FILE
+        return path.read_bytes() if path.exists() else None
+
+    def evaluate(self, test_data: Any, train_data: Any = None, **settings: Any) -> Evaluation:
+        """Judge the model, its file and a plain method on examples the search has not seen.
+
+        Args:
+            test_data: As of `kerasnas.search`, with labels.
+            train_data: What the search was given, for the plain method of the task to learn
+                from: see `kerasnas.baselines.baseline`. `None` leaves it out.
+            **settings: Others of `kerasnas.data.read`, e.g. `image_size`.
+
+        Returns:
+            The scores of the task by `"model"`, `"file"` and `"baseline"`; printed, a table.
+            Before the end of the search those of the best trial's model alone.
+
+        Raises:
+            LookupError: If no trial has completed yet.
+            ValueError: If the data are not like those of the search, or its networks are of no
+                search space, so that the form of their answers is not known.
+        """
+        from kerasnas.evaluation import evaluate  # brings TensorFlow
+
+        test = self.read(test_data, **settings)
+        train = None if train_data is None else self.read(train_data, **settings)
+        return evaluate(self, test, train)
 
     def spent(self) -> float:
         """Seconds that searching took so far, over all sessions."""
