@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import kerasnas
 from edge_devices.units import format_cost
-from kerasnas.cli_search import PROJECT, add_max_accuracy_drop, image_size, versions
+from kerasnas.cli_data import add_data_options
+from kerasnas.cli_search import PROJECT, add_max_accuracy_drop, versions
 
 if TYPE_CHECKING:
-    from kerasnas.examples import Examples
+    from edge_devices.device import Device
+    from kerasnas.export_data import ExportData
     from kerasnas.result import SearchResult
-    from search_spaces.task import Task
+    from kerasnas.shipping import Shipment
 
 __all__ = ["add_export"]
 
@@ -50,6 +52,7 @@ def add_export(commands: Any) -> None:
         help="what to calibrate and verify on, as for `kerasnas search`; that of the search "
         "if MODEL is one",
     )
+    add_data_options(export)
     add(
         "--output",
         type=Path,
@@ -63,17 +66,16 @@ def add_export(commands: Any) -> None:
         help="write model.h and model.cc, example.py and MODEL_CARD.md too",
     )
     add_max_accuracy_drop(export)
-    add("--image-size", type=image_size, metavar="HxW", help="resize images (the model's)")
     add("--seed", type=int, default=0, metavar="N", help="seeds everything random (0)")
     add("--quiet", action="store_true", help="say nothing but errors")
 
 
 class _Source(NamedTuple):
-    """What is exported: the model's file, and the search that found it."""
+    """What is exported: the model's file, the search that found it, and its data set."""
 
     file: Path
     result: SearchResult | None
-    dataset: str | None
+    told: Mapping[str, Any]
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -84,14 +86,16 @@ def _export(options: argparse.Namespace) -> None:
         )
     target = _target(options)
     kerasnas.export  # noqa: B018 - loads TensorFlow, quietly, before anything else does
-    from kerasnas.costs import as_device, exceeded
-    from kerasnas.shipping import Shipment, export
+    from kerasnas import companions
+    from kerasnas.costs import as_device
+    from kerasnas.export_data import export_data
+    from kerasnas.shipping import export
 
     device = as_device(options.device)
     quantization = options.quantization or ("int8" if device is None else device.quantization)
     source = _source(options.model)
-    dataset = options.dataset or source.dataset
-    if dataset is None and (quantization in _NEED_DATA or options.package):
+    _take_what_is_told(options, source)
+    if options.dataset is None and (quantization in _NEED_DATA or options.package):
         raise ValueError(
             "A data set is needed, to calibrate and verify on. Received: no --dataset with "
             f"quantization {quantization}. Pass one, as for `kerasnas search`; without a "
@@ -100,7 +104,9 @@ def _export(options: argparse.Namespace) -> None:
     model, front = _loaded(source.file), None
     if source.result is not None:
         front, model = source.result.exported(model)
-    data = None if dataset is None else _data(dataset, options, model, front, source.result)
+    data = None
+    if options.dataset is not None:
+        data = export_data(options, model, front, source.result)
     report, inaccurate = export(
         model,
         target,
@@ -112,29 +118,55 @@ def _export(options: argparse.Namespace) -> None:
         points=options.max_accuracy_drop,
         seed=options.seed,
     )
-    notes: list[str] = []
+    written, notes = [], []
     if options.package and data is not None:
-        shipped = Shipment(
-            model=model,
-            report=report,
-            dataset=data.name,
-            class_names=data.class_names,
-            train=data.train,
-            test=data.test,
-            task=data.task,
-            result=source.result,
-            limits={} if device is None else device.limits,
-            device=device,
-            versions=versions(),
-        ).package(target.parent, target.read_bytes())
+        shipped = _shipment(model, report, data, source.result, device).package(
+            target.parent, target.read_bytes()
+        )
         report = dataclasses.replace(report, bytes=shipped.bytes)
-        notes = [*shipped.notes, f"wrote {', '.join(shipped.files)} to {shipped.folder}"]
+        written, notes = [*shipped.files], [*shipped.notes]
+    if source.result is not None:
+        written += companions.write(source.result, target.parent, front)
+    if written:
+        notes.append(f"wrote {', '.join(written)} to {target.parent}")
     if not options.quiet:
         print(report, *notes, sep="\n")
     if inaccurate is not None:
         raise inaccurate
     if device is not None:
-        _check_device(target.read_bytes(), device, exceeded)
+        _check_device(target.read_bytes(), device)
+
+
+def _take_what_is_told(options: argparse.Namespace, source: _Source) -> None:
+    """Fill in what the search said of its data set, where the options do not name another."""
+    if options.dataset is None:
+        for name in ("dataset", "target", "ignore"):
+            if getattr(options, name) is None:
+                setattr(options, name, source.told.get(name))
+
+
+def _shipment(
+    model: Any,
+    report: Any,
+    data: ExportData,
+    result: SearchResult | None,
+    device: Device | None,
+) -> Shipment:
+    from kerasnas.shipping import Shipment
+
+    return Shipment(
+        model=model,
+        report=report,
+        dataset=data.name,
+        class_names=data.class_names,
+        train=data.train,
+        test=data.test,
+        task=data.task,
+        result=result,
+        limits={} if device is None else device.limits,
+        device=device,
+        versions=versions(),
+    )
 
 
 def _target(options: argparse.Namespace) -> Path:
@@ -157,7 +189,7 @@ def _target(options: argparse.Namespace) -> Path:
 
 def _source(path: Path) -> _Source:
     if not path.is_dir():
-        return _Source(path, None, None)
+        return _Source(path, None, {})
     from kerasnas.result import JOURNAL, MODEL, SearchResult
 
     folders = [each for each in (path / PROJECT, path) if (each / JOURNAL).exists()]
@@ -170,7 +202,7 @@ def _source(path: Path) -> _Source:
         )
     summary = path / "summary.json"
     told = json.loads(summary.read_text()) if summary.exists() else {}
-    return _Source(file, result, told.get("dataset"))
+    return _Source(file, result, told)
 
 
 def _loaded(path: Path) -> Any:
@@ -186,46 +218,9 @@ def _loaded(path: Path) -> Any:
         ) from error
 
 
-class _Data(NamedTuple):
-    """A data set, read in the size that the model takes."""
-
-    name: str
-    train: Examples
-    test: Examples
-    task: Task
-    class_names: Sequence[str] | None
-
-
-def _data(
-    name: str,
-    options: argparse.Namespace,
-    model: Any,
-    front: Any,
-    result: SearchResult | None,
-) -> _Data:
-    from kerasnas.data import read
-    from kerasnas.datasets import open_dataset
-    from kerasnas.scoring import through
-    from kerasnas.shipping import VERIFIED
-    from search_spaces.task import Classification
-
-    shape = model.input_shape
-    shape = () if isinstance(shape, dict) else tuple(shape[1:])
-    size = options.image_size or (shape[:2] if len(shape) == 3 else None)
-    data = open_dataset(name, image_size=size)
-    if result is not None and result.task is not None:
-        task, parts = result.task, [result.read(part) for part in (data.train, data.test)]
-    else:
-        task = Classification(max(2, int(model.output_shape[-1])))
-        layout = {1: "table", 2: "series", 3: "images"}.get(len(shape))
-        parts = [read(part, layout=layout) for part in (data.train, data.test)]
-    parts = [through(front, part) for part in parts]
-    test = parts[1].stratified_subset(VERIFIED, options.seed)
-    return _Data(name, parts[0], test, task, data.class_names)
-
-
-def _check_device(content: bytes, device: Any, exceeded: Any) -> None:
+def _check_device(content: bytes, device: Device) -> None:
     from edge_devices.flatbuffer import read
+    from kerasnas.costs import exceeded
 
     broken = exceeded(content, device.limits, device)
     wrong = [
