@@ -19,7 +19,7 @@ encoder.save("encoder.keras")  # and keras.models.load_model to have it back
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ _LARGEST = 2**31 - 1  # of whole numbers that Keras looks up
 def columns_of(table: Any) -> dict[str, Any]:
     """The columns of a table by name, whatever holds them.
 
+    A slash in a name, which Keras does not take, becomes an underscore.
+
     Args:
         table: A mapping of columns; a data frame, or any object with `columns` that gives them
             by `table[name]`; a structured array; or an array of objects `(rows, columns)`,
@@ -43,17 +45,12 @@ def columns_of(table: Any) -> dict[str, Any]:
         ValueError: If it is none of these, or two columns have one name.
     """
     if isinstance(table, Mapping):
-        return {str(name): values for name, values in table.items()}
+        return _by_name(list(table), table)
     if hasattr(table, "columns"):
-        names = [str(name) for name in table.columns]
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"Columns must have different names. Received: {names}. Rename them."
-            )
-        return {str(name): table[name] for name in table.columns}
+        return _by_name(list(table.columns), table)
     array = np.asarray(table, dtype=None if hasattr(table, "dtype") else object)
     if array.dtype.names:
-        return {name: array[name] for name in array.dtype.names}
+        return _by_name(array.dtype.names, array)
     if array.ndim != 2:
         raise ValueError(
             f"A table has rows and columns. Received: {array.dtype.name} of shape "
@@ -64,6 +61,13 @@ def columns_of(table: Any) -> dict[str, Any]:
         f"column_{number:0{len(str(rows.shape[1] - 1))}}": rows[:, number]
         for number in range(rows.shape[1])
     }
+
+
+def _by_name(given: Sequence[Any], table: Any) -> dict[str, Any]:
+    names = [str(name).replace("/", "_") for name in given]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Columns must have different names. Received: {names}. Rename them.")
+    return {name: table[one] for name, one in zip(names, given, strict=True)}
 
 
 def encoder(

@@ -155,3 +155,15 @@ def test_rows_of_another_kind_than_before_are_refused(adapted):
         encode(space, COLUMNS | {"age": ["old"] * 4})
     with pytest.raises(ValueError, match=r"Received: \['age'\], without \['city', "):
         encode(space, {"age": [3]})
+
+
+def test_a_slash_in_the_name_of_a_column_becomes_an_underscore():
+    columns = columns_of({"od280/od315": np.zeros(3), "hue": np.ones(3)})
+    assert list(columns) == ["od280_od315", "hue"]
+    _, width = encoder({name: np.arange(3.0) for name in columns})
+    assert width == 2
+
+
+def test_columns_that_would_have_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"different names.*Received.*Rename"):
+        columns_of({"a/b": np.zeros(3), "a_b": np.ones(3)})
