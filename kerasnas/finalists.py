@@ -162,7 +162,9 @@ class Final:
         judged = through(front, part)
         options: dict[str, Any] = {}
         if front is None and self.budget.left > _TUNING:
-            options["fine_tuning_data"] = served(train, batch_size(len(train)), self._task)
+            options["fine_tuning_data"] = served(
+                train, batch_size(len(train), self._task), self._task
+            )
         if self._is_described:
             options["metric"] = metric_of(self._task)
             options["metric_name"] = self._task.measure
@@ -299,7 +301,9 @@ class Final:
     ) -> Finalist:
         hp = trial.hyperparameters
         patience = max(_LEAST_PATIENCE, epochs // 4)
-        recipe = Recipe(epochs, batch_size(len(train)), patience=patience, **self.recipe)
+        recipe = Recipe(
+            epochs, batch_size(len(train), self._task), patience=patience, **self.recipe
+        )
         trained = Trained(self.space, recipe, self._task)
         model = trained.build(hp)
         if start is not None:

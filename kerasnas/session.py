@@ -211,7 +211,7 @@ class Session:
         if self.epochs is None:
             return look(self.data, **self.recipe)
         train = self.data.train
-        recipe = Recipe(self.epochs, batch_size(len(train)), **self.recipe)
+        recipe = Recipe(self.epochs, batch_size(len(train), self.data.task), **self.recipe)
         return recipe, train, self.data.validation
 
     def _bounds(self) -> list[keras.callbacks.Callback]:

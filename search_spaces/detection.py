@@ -76,6 +76,7 @@ class Detection(Task):
         the three answers share their last layers, and sizes are logarithms.
     """
 
+    dense: ClassVar[bool] = True
     measure: ClassVar[str] = "map50"
     directions: ClassVar[Mapping[str, str]] = {
         "loss": "min",

@@ -78,17 +78,19 @@ class MLP(SearchSpace):
 
     def body(self, hp: keras_tuner.HyperParameters, x: Node) -> Node:
         columns = x
-        depth = hp.Choice("depth", _DEPTHS, default=2)
+        # Small, with much dropout and the columns beside it: where there are few rows, larger
+        # ones learn them by heart.
+        depth = hp.Choice("depth", _DEPTHS, default=1)
         with hp.conditional_scope("depth", _DEPTHS[1:]):
             norm = hp.Boolean("norm", default=True)
-            wide = hp.Boolean("wide")
+            wide = hp.Boolean("wide", default=True)
         with hp.conditional_scope("depth", _DEPTHS[2:]):
             skip = hp.Boolean("skip")
         for i in range(_DEPTHS[-1]):
             with hp.conditional_scope("depth", _DEPTHS[i + 1 :]):
-                units = hp.Choice(f"layer{i}/units", _UNITS, default=128)
+                units = hp.Choice(f"layer{i}/units", _UNITS, default=32)
                 function = hp.Choice(f"layer{i}/activation", ["relu", "tanh"])
-                rate = hp.Choice(f"layer{i}/dropout", [0.0, 0.3, 0.6])
+                rate = hp.Choice(f"layer{i}/dropout", [0.0, 0.3, 0.6], default=0.6)
             if i < depth:
                 # Batch normalisation would undo a bias.
                 y = layer("dense", x, units=units, bias=not norm)

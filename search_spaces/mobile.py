@@ -249,7 +249,8 @@ class MobileNet(SearchSpace):
     def body(self, hp: keras_tuner.HyperParameters, x: Node) -> Node:
         layout = self._layout
         strides = [self._stem_stride, 2 * self._stem_stride]
-        larger = self._coarse and not self._published
+        # What is asked for each place of an image needs finer features.
+        larger = self._coarse and not self._published and not self.task.dense
         stride = hp.Choice("stem/stride", strides, default=strides[larger])
         stems = [layout.stem // 2, layout.stem, layout.stem * 3 // 2]
         filters = hp.Choice("stem/filters", stems, default=layout.stem)

@@ -44,6 +44,7 @@ class Segmentation(Task):
         ValueError: If there are fewer than 2 classes.
     """
 
+    dense: ClassVar[bool] = True
     measure: ClassVar[str] = "mean_iou"
     directions: ClassVar[Mapping[str, str]] = {
         "loss": "min",

@@ -44,10 +44,12 @@ class Task(abc.ABC):
         measure: Name of the score by which a file is compared with its model: a share of 1,
             larger is better, and defined whatever the targets.
         directions: `"max"` or `"min"` by the name of every score.
+        dense: Whether there is an answer for each place of an image or a sequence.
     """
 
     measure: ClassVar[str]
     directions: ClassVar[Mapping[str, str]]
+    dense: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod
@@ -432,6 +434,7 @@ class NextToken(Task):
             sequence.
     """
 
+    dense: ClassVar[bool] = True
     measure: ClassVar[str] = "accuracy"
     directions: ClassVar[Mapping[str, str]] = {
         "loss": "min",

@@ -112,7 +112,9 @@ class UNet(SearchSpace):
 
     def body(self, hp: keras_tuner.HyperParameters, x: Node) -> Node:
         if self._encoder is None:
-            levels = hp.Choice("levels", list(range(1, self.levels + 1)), default=self.levels)
+            levels = hp.Choice(
+                "levels", list(range(1, self.levels + 1)), default=min(3, self.levels)
+            )
             features = self._encode(hp, x, levels)
         else:
             features = pyramid(self._encoder.body(hp, x))

@@ -47,7 +47,7 @@ def test_the_grid_covers_the_image_whatever_the_backbone(backbone):
 def test_coarse_features_are_added_to_those_of_each_level_down_to_the_grid():
     space = Detector((64, 64, 3), 2)
     for stride, sides in ((4, [4, 8, 16]), (8, [4, 8])):
-        layers = space.network({"detector/stride": stride}).layers
+        layers = space.network({"stem/stride": 4, "detector/stride": stride}).layers
         path = [r.shape[0] for r in layers if r.op == "add" and r.shape[-1] == 32]
         assert path == sides
 

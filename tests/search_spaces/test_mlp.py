@@ -68,7 +68,7 @@ def test_without_layers_the_network_is_linear():
 
 def test_a_wide_network_gives_the_columns_to_the_head():
     space = MLP((6,), 3)
-    values = {"layer1/units": 32, "norm": False}
+    values = {"layer0/units": 32, "norm": False, "wide": False}
     narrow = costs.params(space.network(values))
     assert costs.params(space.network({**values, "wide": True})) == narrow + 6 * 3
 
@@ -84,7 +84,7 @@ def test_sums_project_where_widths_differ():
 
 def test_layers_that_are_normalised_have_no_bias():
     space = MLP((6,), 3)
-    given = [dict(r.settings) for r in space.network({"norm": True}).layers if r.op == "dense"]
+    given = [dict(r.settings) for r in space.network({"depth": 2, "norm": True}).layers if r.op == "dense"]
     assert [settings["bias"] for settings in given] == [False, False, True]
 
 
