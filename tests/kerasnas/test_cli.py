@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+import wave
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import kerasnas
 import search_spaces
 from kerasnas.cli import main
+from kerasnas.cli_data import layout
 from tflite_export import TFLiteModel, read_metadata
 
 
@@ -114,6 +116,51 @@ def test_options_reach_the_search(dataset, tmp_path, monkeypatch, capsys):
     assert given["objective"] == "val_loss"
 
 
+def test_what_files_say_of_themselves_reaches_the_search(tmp_path, monkeypatch, capsys):
+    given = {}
+
+    def search(train_data, **settings):
+        given.update(settings)
+        raise RuntimeError("Enough.")
+
+    monkeypatch.setattr(kerasnas, "search", search)
+    (tmp_path / "cat.txt").write_text("the cat sat on the mat. " * 10)
+    arguments = ["search", "--dataset", str(tmp_path / "cat.txt"), "--output", str(tmp_path)]
+    assert main(arguments) == 2
+    assert given["task"] == "next_token"
+    assert "split" not in given
+    for name in "ab":
+        (tmp_path / "tones" / name).mkdir(parents=True)
+        for i in range(2):
+            with wave.open(str(tmp_path / "tones" / name / f"{i}.wav"), "wb") as file:
+                file.setparams((1, 2, 4000, 0, "NONE", ""))
+                file.writeframes(bytes(200))
+    arguments = ["search", "--dataset", str(tmp_path / "tones"), "--output", str(tmp_path)]
+    assert main([*arguments, "--class-weight", "balanced", "--sequence-length", "50"]) == 2
+    assert (given["layout"], given["sample_rate"]) == ("waveform", 4000)
+    assert (given["sequence_length"], given["class_weight"]) == (50, "balanced")
+    capsys.readouterr()
+    assert main([*arguments, "--sample-rate", "8000"]) == 2
+    assert "recordings of 4000 Hz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("series", "series"),
+        ("image=images,sound=audio", {"image": "images", "sound": "audio"}),
+    ],
+)
+def test_layouts_are_one_or_one_an_input(text, expected):
+    assert layout(text) == expected
+
+
+def test_what_is_no_layout_is_said(capsys):
+    with pytest.raises(SystemExit):
+        main(["search", "--output", "out", "--layout", "image=,sound=audio"])
+    assert "not layouts such as image=images" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_device_and_several_objectives(dataset, tmp_path):
     arguments = ["search", "--dataset", dataset, "--output", str(tmp_path), "--quiet"]
@@ -146,6 +193,9 @@ def test_what_a_search_found_is_exported_otherwise(finished):
     ("arguments", "message"),
     [
         (["--dataset", "no/such.npz"], "no such file or folder"),
+        (["--target", "age"], "Only a table has columns"),
+        (["--task", "clasification"], "Did you mean 'classification'"),
+        (["--task", "segmentation"], "Segmentation takes a class number for each pixel"),
         (["--limit", "flash=64ms"], "64ms"),
         (["--limit", "flash"], "flash"),
         (["--space", "mobilnet"], "Did you mean 'mobilenet'"),

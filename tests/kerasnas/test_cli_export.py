@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -116,9 +117,27 @@ def test_the_device_chooses_the_quantization_and_is_kept(model, dataset, tmp_pat
     assert "int8" in capsys.readouterr().out
 
 
+def test_a_model_of_no_search_is_judged_by_the_measure_of_its_task(tmp_path, capsys):
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.layers[0].set_weights([np.ones((3, 1)), np.zeros(1)])
+    model.save(tmp_path / "sum.keras")
+    y = x.sum(axis=1)
+    path = tmp_path / "sums.npz"
+    np.savez(path, x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+    command = ["export", str(tmp_path / "sum.keras"), "--dataset", str(path)]
+    assert main([*command, "--task", "regression"]) == 0
+    assert re.search(r"r2 +(0\.99|99)", capsys.readouterr().out)
+    (tmp_path / "sums.csv").write_text("a,b,c,sum\n" + "1,2,3,6.5\n2,3,4,9.5\n" * 9)
+    command = ["export", str(tmp_path / "sum.keras"), "--dataset", str(tmp_path / "sums.csv")]
+    assert main([*command, "--task", "regression"]) == 2
+    assert "by what its search learned" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["MODEL", "--dataset", "DATA", "--task", "regresion"], "Did you mean 'regression'"),
         (["no/such.keras"], "no such file or folder"),
         (["MODEL", "--device", "cortex-m99", "--dataset", "DATA"], "cortex-m99"),
         (["MODEL", "--dataset", "no/such.npz"], "no such file or folder"),

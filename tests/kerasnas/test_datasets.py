@@ -2,6 +2,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import wave
 
 import keras
 import numpy as np
@@ -28,14 +29,21 @@ class Tiny(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in CONFIGS]
 
     def _info(self):
-        dictionary = self.builder_config.name.endswith("dictionary")
-        features = {
-            "image": tfds.features.Image(shape=(None, None, 1)),
-            "label": tfds.features.ClassLabel(names=["low", "high"]),
-        }
+        kind = self.builder_config.name.partition("_")[2]
+        label = tfds.features.ClassLabel(names=["low", "high"])
+        features = {"image": tfds.features.Image(shape=(None, None, 1)), "label": label}
+        if kind == "dense":
+            box = {"bbox": tfds.features.BBoxFeature(), "label": label}
+            mask = tfds.features.Image(shape=(None, None, 1))
+            features |= {"objects": tfds.features.Sequence(box), "segmentation_mask": mask}
+        elif kind == "text":
+            features = {"text": tfds.features.Text(), "label": label}
+        elif kind == "audio":
+            audio = tfds.features.Audio(sample_rate=4000)
+            features = {"audio": audio, "label": label}
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
-            supervised_keys=None if dictionary else ("image", "label"),
+            supervised_keys=(next(iter(features)), "label") if kind in ("", "text") else None,
         )
 
     def _split_generators(self, dl_manager):
@@ -45,7 +53,16 @@ class Tiny(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, part):
         for i in range(20):
             image = np.full((8, 6, 1), 128 * (i % 2) + part, np.uint8)
-            yield i, {"image": image, "label": i % 2}
+            box = tfds.features.BBox(0.25, 0.0, 0.5, 0.5)
+            example = {
+                "image": image,
+                "label": i % 2,
+                "objects": [{"bbox": box, "label": i % 2}] * (1 + i % 3),
+                "segmentation_mask": image // 128,
+                "text": "high" if i % 2 else "low",
+                "audio": np.full(100, 1000 * i, np.int64),
+            }
+            yield i, {name: example[name] for name in self.info.features}
 
 
 for name in CONFIGS:
@@ -60,7 +77,8 @@ def tfds_folder(tmp_path_factory):
     (code / "tiny").mkdir()
     (code / "tiny" / "__init__.py").touch()
     (code / "tiny" / "tiny.py").write_text(BUILDER)
-    configs = json.dumps(["train-test", "train-validation_dictionary", "train", "test"])
+    configs = ["train-test", "train-validation_dictionary", "train", "test"]
+    configs = json.dumps([*configs, "train_dense", "train_text", "train_audio"])
     built = subprocess.run(
         [sys.executable, "-c", "import tiny.tiny", str(folder), configs],
         cwd=code,
@@ -224,6 +242,231 @@ class TestFolder:
             open_dataset(str(tmp_path))
 
 
+class TestSeveralKindsOfArrays:
+    def save(self, path, **arrays):
+        np.savez(path, **arrays)
+        return str(path)
+
+    def test_boxes_come_with_their_classes(self, tmp_path):
+        x, boxes = np.zeros((6, 8, 8, 1), np.uint8), np.tile([0, 0, 0.5, 0.5], (6, 2, 1))
+        labels = np.tile([0, -1], (6, 1))
+        arrays = {
+            f"{kind}_{part}": y
+            for part in ("train", "test")
+            for kind, y in {"x": x, "boxes": boxes, "labels": labels}.items()
+        }
+        data = open_dataset(self.save(tmp_path / "a.npz", **arrays), image_size=(16, 16))
+        examples = read(data.train)
+        assert examples.x.shape == (6, 16, 16, 1)
+        np.testing.assert_allclose(examples.y[0], [[0, 0, 0.5, 0.5, 0]])
+
+    def test_masks_are_resized_without_blending(self, tmp_path):
+        x = np.zeros((4, 8, 8), np.uint8)
+        y = np.zeros((4, 8, 8), np.int64)
+        y[:, 4:] = 2
+        path = self.save(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+        mask = open_dataset(path, image_size=(4, 6)).test[1]
+        np.testing.assert_array_equal(
+            mask, np.repeat([[[0] * 6, [0] * 6, [2] * 6, [2] * 6]], 4, 0)
+        )
+
+    def test_several_inputs_are_told_by_their_names(self, tmp_path):
+        arrays = {
+            f"x_{part}_{name}": np.zeros((4, 3))
+            for part in ("train", "test")
+            for name in ("left", "right")
+        }
+        y = np.arange(4) % 2
+        names = np.array(["no", "yes"])
+        path = self.save(tmp_path / "a.npz", y_train=y, y_test=y, class_names=names, **arrays)
+        data = open_dataset(path)
+        assert list(data.train[0]) == list(data.test[0]) == ["left", "right"]
+        assert data.class_names == ["no", "yes"]
+        with pytest.raises(ValueError, match="Only images are resized"):
+            open_dataset(path, image_size=(8, 8))
+        del arrays["x_test_left"]
+        path = self.save(tmp_path / "b.npz", y_train=y, y_test=y, **arrays)
+        with pytest.raises(ValueError, match=r"left, right to train and right to test on"):
+            open_dataset(path)
+
+
+class TestTable:
+    def write(self, path, text):
+        path.write_text(text)
+        return str(path)
+
+    def rows(self, kind=lambda i: "ab"[i % 2], count=20):
+        return "\n".join(
+            ["age,city,kind", *(f"{i},{'RO'[i % 2]},{kind(i)}" for i in range(count))]
+        )
+
+    def test_columns_hold_numbers_or_categories(self, tmp_path):
+        data = open_dataset(self.write(tmp_path / "a.csv", self.rows()))
+        x, y = data.train
+        assert (x["age"].dtype.kind, x["city"].dtype.kind, list(x)) == (
+            "i",
+            "U",
+            ["age", "city"],
+        )
+        assert set(y) == {"a", "b"}
+        assert data.class_names == ["a", "b"]
+
+    def test_both_parts_have_like_shares_and_are_always_the_same(self, tmp_path):
+        path = self.write(tmp_path / "a.csv", self.rows())
+        (x, y), (x_test, y_test) = open_dataset(path)[:2]
+        assert (len(y), sorted(y_test)) == (16, ["a", "a", "b", "b"])
+        assert sorted([*x["age"], *x_test["age"]]) == list(range(20))
+        np.testing.assert_array_equal(open_dataset(path).test[0]["age"], x_test["age"])
+
+    @pytest.mark.parametrize(
+        ("kind", "dtype"), [(lambda i: i + 0.5, "f"), (lambda i: i * 3, "i")]
+    )
+    def test_quantities_are_split_by_their_ranges(self, kind, dtype, tmp_path):
+        data = open_dataset(self.write(tmp_path / "a.csv", self.rows(kind, 100)))
+        assert data.class_names is None
+        train, test = data.train[1], data.test[1]
+        assert (train.dtype.kind, len(test)) == (dtype, 20)
+        assert abs(np.median(train) - np.median(test)) < 0.1 * np.ptp(train)
+
+    def test_any_column_can_be_told_and_others_left_out(self, tmp_path):
+        path = self.write(tmp_path / "a.csv", self.rows())
+        data = open_dataset(path, target="age", ignore=["kind"])
+        assert list(data.train[0]) == ["city"]
+        assert data.train[1].dtype.kind == "i"
+
+    @pytest.mark.parametrize("delimiter", [";", "\t", "|", ", "])
+    def test_the_header_tells_what_separates(self, delimiter, tmp_path):
+        text = self.rows().replace(",", delimiter) + "\n\n"
+        data = open_dataset(self.write(tmp_path / "a.csv", "\ufeff" + text))
+        assert list(data.train[0]) == ["age", "city"]
+
+    def test_codes_with_leading_zeros_are_categories(self, tmp_path):
+        text = "\n".join(["code,kind", *(f"0{i % 2},{'ab'[i % 2]}" for i in range(20))])
+        data = open_dataset(self.write(tmp_path / "a.csv", text))
+        assert set(data.train[0]["code"]) == {"00", "01"}
+
+    @pytest.mark.parametrize(
+        ("text", "options", "message"),
+        [
+            ("a,b\n1,x\n2,", {}, r"Received: nothing in row 2 of the column 'b'"),
+            ("a,b\n1,x\n?,y", {}, r"'1' \(row 1\) and '\?' \(row 2\) in the column 'a'"),
+            ("a,b\n1,x\n2", {}, r"1 values in line 3 of .*, which has 2 columns"),
+            ("a,b", {}, "of 1 line. Check"),
+            ("", {}, "of 0 lines. Check"),
+            ("a,a\n1,2", {}, r"columns \['a', 'a'\]"),
+            (",a\n1,2", {}, "a name of its own"),
+            ("a\n1", {}, "one to tell it from"),
+            ("age,b\n1,2", {"target": "aeg"}, "Did you mean 'age'"),
+            ("a,b\n1,2", {"ignore": ["c"]}, "no such column. Received: 'c'"),
+            ("a,b\n1,2\n2,3", {"target": "a", "ignore": ["a"]}, "one to tell it from"),
+            ("a,b\n1,x\n2,x\n3,y", {}, r"one example of class 1 \(y\)"),
+        ],
+    )
+    def test_bad_tables_get_a_sentence(self, text, options, message, tmp_path):
+        with pytest.raises(ValueError, match=message):
+            open_dataset(self.write(tmp_path / "a.csv", text), **options)
+
+    def test_other_data_have_no_columns(self):
+        with pytest.raises(ValueError, match="Only a table has columns"):
+            open_dataset("digits", target="age")
+
+
+class TestText:
+    def test_its_end_is_the_test_part(self, tmp_path):
+        text = "".join(str(i % 10) for i in range(1000))
+        (tmp_path / "a.txt").write_text(text)
+        data = open_dataset(str(tmp_path / "a.txt"))
+        assert (data.train, data.test) == (text[:800], text[800:])
+        assert data.settings["task"] == "next_token"
+
+    def test_what_it_cannot_serve_gets_a_sentence(self, tmp_path):
+        path = tmp_path / "a.txt"
+        path.write_text("short")
+        with pytest.raises(ValueError, match=r"of 5\. Pass a longer"):
+            open_dataset(str(path))
+        with pytest.raises(ValueError, match="A text alone serves"):
+            open_dataset(str(path), task="classification")
+        path.write_bytes(b"\xff" * 200)
+        with pytest.raises(ValueError, match="something else at byte 0"):
+            open_dataset(str(path))
+
+
+def write_texts(folder, count=5):
+    for name in ("bad", "good"):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            (folder / name / f"{i}.txt").write_text(f"{name} {i}")
+
+
+def write_recording(path, samples, rate=8000, channels=1, width=2):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(width)
+        file.setframerate(rate)
+        file.writeframes(np.asarray(samples).astype(f"<i{width}").tobytes())
+
+
+class TestOtherFolders:
+    def test_texts_come_with_their_classes_or_alone(self, tmp_path):
+        write_texts(tmp_path)
+        data = open_dataset(str(tmp_path))
+        assert data.class_names == ["bad", "good"]
+        assert [len(part[1]) for part in data[:2]] == [8, 2]
+        for text, label in zip(*data.train, strict=True):
+            assert text.startswith(data.class_names[label])
+        alone = open_dataset(str(tmp_path), task="next_token")
+        assert list(alone.train) == list(data.train[0])
+
+    def test_recordings_tell_their_rate_and_the_longest_their_length(self, tmp_path):
+        ramp = np.arange(0, 30_000, 100)
+        for name in ("a", "b"):
+            for i in range(5):
+                write_recording(tmp_path / "train" / name / f"{i}.wav", ramp[: 100 + i])
+            write_recording(tmp_path / "test" / name / "0.wav", ramp)
+        data = open_dataset(str(tmp_path))
+        assert dict(data.settings) == {
+            "layout": "waveform",
+            "sample_rate": 8000,
+            "sequence_length": 104,
+        }
+        train, test = (read(part, layout="waveform", sequence_length=104) for part in data[:2])
+        assert (train.x.shape, test.x.shape) == ((10, 104), (2, 104))
+        np.testing.assert_allclose(test.x[0], ramp[:104] / 32768, atol=1e-7)
+        np.testing.assert_allclose(train.x[0][100:], 0)
+        assert train.y.tolist() == [0] * 5 + [1] * 5
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"rate": 4000}, r"b.0\.wav of 4000 Hz, and others of 8000"),
+            ({"channels": 2}, r"b.0\.wav of 16 bits and 2 channels"),
+            ({"width": 4}, r"b.0\.wav of 32 bits and 1 channels"),
+            ({"samples": []}, "which has none"),
+        ],
+    )
+    def test_recordings_must_be_alike(self, settings, message, tmp_path):
+        for i in range(3):
+            write_recording(tmp_path / "a" / f"{i}.wav", np.ones(100))
+            write_recording(tmp_path / "b" / f"{i}.wav", np.ones(100))
+        write_recording(tmp_path / "b" / "0.wav", **{"samples": np.ones(100), **settings})
+        with pytest.raises(ValueError, match=message):
+            open_dataset(str(tmp_path))
+
+    def test_a_file_that_is_no_recording_is_named(self, tmp_path):
+        for i in range(3):
+            write_recording(tmp_path / "a" / f"{i}.wav", np.ones(100))
+            write_recording(tmp_path / "b" / f"{i}.wav", np.ones(100))
+        (tmp_path / "b" / "1.wav").write_bytes(b"<html>404</html>")
+        with pytest.raises(ValueError, match=r"is none.*Received: .*b.1\.wav"):
+            open_dataset(str(tmp_path))
+
+    def test_only_images_are_resized(self, tmp_path):
+        write_texts(tmp_path)
+        with pytest.raises(ValueError, match="Only images are resized"):
+            open_dataset(str(tmp_path), image_size=(8, 8))
+
+
 class TestTFDS:
     @pytest.mark.parametrize(
         ("config", "train", "test", "start"),
@@ -244,6 +487,40 @@ class TestTFDS:
     @pytest.mark.parametrize("config", ["train-test", "train-validation_dictionary"])
     def test_images_can_be_resized(self, tiny, config):
         assert read(tiny(config, image_size=(4, 4)).test).x.shape == (20, 4, 4, 1)
+
+    def test_the_task_chooses_among_masks_objects_and_labels(self, tiny):
+        with pytest.raises(
+            ValueError, match=r"several tasks.*label, segmentation_mask, objects"
+        ):
+            tiny("train_dense")
+        masks = read(tiny("train_dense", task="segmentation", image_size=(4, 4)).train)
+        assert masks.y.shape == (16, 4, 4)
+        np.testing.assert_array_equal(masks.y[:, 0, 0], masks.x[:][:, 0, 0, 0] // 128)
+        data = tiny("train_dense", task="detection")
+        objects = read(data.train)
+        assert data.class_names == ["low", "high"]
+        assert objects.y.shape == (16, 3, 5)
+        np.testing.assert_allclose(objects.y[:, 0, :4], [[0.25, 0, 0.5, 0.5]] * 16)
+        np.testing.assert_array_equal(objects.y[:, 0, 4], objects.x[:][:, 0, 0, 0] // 128)
+        assert set(read(tiny("train_dense", task="classification").train).y) == {0, 1}
+
+    def test_texts_come_with_their_classes_or_alone(self, tiny):
+        data = tiny("train_text")
+        assert data.class_names == ["low", "high"]
+        assert {(x.numpy(), y.numpy()) for x, y in data.test} == {(b"low", 0), (b"high", 1)}
+        alone = tiny("train_text", task="next_token")
+        assert {x.numpy() for x in alone.train} == {b"low", b"high"}
+
+    def test_recordings_tell_their_rate(self, tiny):
+        data = tiny("train_audio")
+        assert dict(data.settings) == {"layout": "waveform", "sample_rate": 4000}
+        assert read(data.test, layout="waveform").x.shape == (4, 100)
+
+    def test_what_is_asked_must_be_there(self, tiny):
+        with pytest.raises(
+            ValueError, match=r"objects to be told\. Received: 'tiny/train-test'"
+        ):
+            tiny("train-test", task="detection")
 
     def test_without_a_train_split_there_is_nothing_to_learn_from(self, tiny):
         with pytest.raises(
