@@ -71,10 +71,13 @@ class Budget:
                 return count, affordable
         return 1, 0
 
-    def final_epochs(self, epochs: int, epoch_seconds: float) -> int:
-        """Epochs of the last training that fit in what is left, at most `epochs`."""
+    def final_epochs(self, epochs: int, epoch_seconds: float) -> float:
+        """Epochs of the last training that fit in what is left, at most `epochs`.
+
+        Not a whole number: where an epoch takes long, the rest of one is worth having.
+        """
         affordable = (0.9 * self.left - _OVERHEAD) / max(epoch_seconds, 1e-3)
-        return int(min(epochs, affordable))
+        return max(0.0, min(float(epochs), affordable))
 
     def _until(self, share: float) -> float:
         assert self.max_time is not None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,8 @@ _JUDGED_ON = 5_000
 _JUDGED_BATCH = 256
 _WATCHED = 2_000  # validation examples that early stopping goes by
 _LEAST_PATIENCE = 5  # epochs
+_LEAST_EPOCHS = 0.3  # of a last training on all examples
+_FEW_EPOCHS = 8
 # A last training that ends this much under the finalist it repeats has gone wrong: it has
 # even seen the examples it is judged on.
 _TOLERANCE = 0.02
@@ -281,9 +284,9 @@ class Final:
         wanted = self.epochs or full(len(everything)).epochs
         possible = self.budget.final_epochs(wanted, seconds_per_image * len(everything))
         # A much shorter training would lose more than the added examples bring.
-        if possible < max(1, 0.6 * epochs):
+        if possible < max(_LEAST_EPOCHS, 0.6 * epochs):
             return None
-        self.progress.stage(f"training the best on all examples, {possible} epochs")
+        self.progress.stage(f"training the best on all examples, {possible:.3g} epochs")
         refit = self._train(finalist.trial, possible, everything, None, finalist.model)
         lost_its_file = finalist.file is not None and refit.file is None
         if lost_its_file or self._loss(refit) > self._loss(finalist) + _TOLERANCE:
@@ -294,15 +297,22 @@ class Final:
     def _train(
         self,
         trial: Any,
-        epochs: int,
+        passes: float,
         train: Examples,
         validation: Examples | None,
         start: keras.Model | None = None,
     ) -> Finalist:
         hp = trial.hyperparameters
-        patience = max(_LEAST_PATIENCE, epochs // 4)
+        epochs, share = max(1, int(passes)), 1.0
+        if passes < _FEW_EPOCHS and self._is_described:  # what is left of one counts
+            epochs = math.ceil(passes)
+            share = passes / epochs
         recipe = Recipe(
-            epochs, batch_size(len(train), self._task), patience=patience, **self.recipe
+            epochs,
+            batch_size(len(train), self._task),
+            share=share,
+            patience=max(_LEAST_PATIENCE, epochs // 4),
+            **self.recipe,
         )
         trained = Trained(self.space, recipe, self._task)
         model = trained.build(hp)

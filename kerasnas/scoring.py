@@ -57,6 +57,7 @@ def served(
     task: Task | None,
     *,
     shuffle: int | None = None,
+    repeat: bool = False,
     vary: Vary | None = None,
     weigh: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.data.Dataset:
@@ -66,7 +67,8 @@ def served(
         examples: The examples.
         batch_size: Examples a batch.
         task: What they are for; `None` takes the targets as they are.
-        shuffle: As in `Examples.dataset`, as are `vary` and `weigh`.
+        shuffle: As in `Examples.dataset`, as are the others.
+        repeat: Whether epochs follow one another without end.
         vary: Varies examples.
         weigh: Weighs targets.
     """
@@ -74,6 +76,7 @@ def served(
     return examples.dataset(
         batch_size,
         shuffle=shuffle,
+        repeat=repeat,
         vary=vary,
         weigh=weigh,
         encode=task.encoded if task is not None and encodes else None,

@@ -64,6 +64,8 @@ class Recipe:
             it falls to zero along a cosine.
         weight_decay: Of AdamW. More regularises more.
         warmup: Share of all steps in which the learning rate rises, 0 to 1.
+        share: Share of the training data that an epoch shows, every time others; less than 1
+            makes trainings of few epochs as long as wanted.
         patience: Epochs without a lower validation loss before training stops; `None` never
             stops early. What was trained longest is kept either way: under a falling
             learning rate the last weights are the settled ones.
@@ -82,6 +84,7 @@ class Recipe:
     learning_rate: float = 4e-3
     weight_decay: float = 0.02
     warmup: float = 0.15
+    share: float = 1.0
     patience: int | None = None
     augment: bool | str = True
     class_weight: Any = None
@@ -89,9 +92,13 @@ class Recipe:
     layout: Any = "images"
     seed: int = 0
 
+    def steps(self, examples: int) -> int:
+        """Steps of an epoch."""
+        return max(1, round(self.share * math.ceil(examples / self.batch_size)))
+
     def optimizer(self, examples: int) -> keras.optimizers.Optimizer:
         """A fresh AdamW whose schedule is as long as training on so many examples."""
-        steps = self.epochs * math.ceil(examples / self.batch_size)
+        steps = self.epochs * self.steps(examples)
         warmup = max(1, round(self.warmup * steps))
         schedule = keras.optimizers.schedules.CosineDecay(
             self.learning_rate / 20,
@@ -136,7 +143,15 @@ class Recipe:
                 weigh = weights
             else:
                 train = dataclasses.replace(train, weight=weights)
-        return served(train, self.batch_size, task, shuffle=self.seed, vary=vary, weigh=weigh)
+        return served(
+            train,
+            self.batch_size,
+            task,
+            shuffle=self.seed,
+            repeat=self.share < 1,
+            vary=vary,
+            weigh=weigh,
+        )
 
     def callbacks(self, validation: Examples | None) -> list[keras.callbacks.Callback]:
         """Early stopping, where it is asked for and there is something to judge by."""
@@ -273,6 +288,7 @@ class Trained(keras_tuner.HyperModel):
             judged = served(validation, _SCORING_BATCH, self.task)
             if self.scores and self.task is not None:
                 scoring = [Scoring(self.task, validation, self.scores)]
+        bounded = {"steps_per_epoch": self.recipe.steps(len(train))}
         with warnings.catch_warnings():
             # The data set shuffles; Keras warns that it will not do so again.
             warnings.filterwarnings("ignore", "`shuffle=True` was passed")
@@ -289,6 +305,7 @@ class Trained(keras_tuner.HyperModel):
                     *self.recipe.callbacks(validation),
                 ],
                 verbose=0,
+                **(bounded if self.recipe.share < 1 else {}),
             )
 
 

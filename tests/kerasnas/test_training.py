@@ -200,3 +200,21 @@ def test_variation_waits_for_many_epochs():
     )
     np.testing.assert_allclose(totals(plain), totals(examples.x[:]), rtol=1e-5)
     assert not np.allclose(totals(varied), totals(examples.x[:]), rtol=1e-3)
+
+
+def test_a_part_of_an_epoch_shows_every_time_others(space, hp):
+    seen = []
+
+    class Spy(keras_tuner.HyperModel):
+        def fit(self, hp, model, train, **kwargs):
+            for _, (_, y) in zip(range(6), train, strict=False):
+                seen.extend(y.numpy().tolist())
+            assert kwargs["epochs"] == 3
+            assert kwargs["steps_per_epoch"] == 2
+
+    data = Examples(images(32).x[:], np.arange(32))
+    recipe = Recipe(3, 8, share=0.5)
+    assert recipe.steps(32) == 2
+    Trained(Spy(), recipe, Classification(32)).fit(hp, None, data)
+    assert sorted(seen[:32]) == list(range(32))
+    assert len(seen) == 48
