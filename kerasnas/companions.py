@@ -13,7 +13,7 @@ from kerasnas.result import SearchResult
 from search_spaces.front_end import FrontEnd
 from search_spaces.waveform import Waveform
 
-__all__ = ["FRONT_END", "front_end", "write"]
+__all__ = ["FRONT_END", "described", "front_end", "write"]
 
 FRONT_END = "front_end.json"
 """Settings of a front end that is not in the file: what `FrontEnd.settings` returns."""
@@ -39,15 +39,39 @@ def write(result: SearchResult, folder: Path, front: keras.Model | None = None) 
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = []
-    for path in sorted(result.folder.glob(f"{_PREPROCESSING}*")):
-        if path.suffix in (".json", ".keras"):
-            shutil.copyfile(path, folder / path.name)
-            names.append(path.name)
+    for path in _preprocessings(result):
+        shutil.copyfile(path, folder / path.name)
+        names.append(path.name)
     found = None if front is None else front_end(result, front)
     if found is not None:
         write_atomically(folder / FRONT_END, json.dumps(found.settings(), indent=1) + "\n")
         names.append(FRONT_END)
     return names
+
+
+def described(result: SearchResult) -> dict[str, str]:
+    """What a model card says of these files, by their names."""
+    told = {
+        f"`{path.name}`": f"how texts or columns become numbers, as {path.stem}.keras does"
+        for path in _preprocessings(result)
+        if path.suffix == ".json"
+    }
+    if _has_front_end(result):
+        told[f"`{FRONT_END}`"] = (
+            "how recordings become features, as `search_spaces.FrontEnd` does"
+        )
+    return told
+
+
+def _preprocessings(result: SearchResult) -> list[Path]:
+    found = sorted(result.folder.glob(f"{_PREPROCESSING}*"))
+    return [path for path in found if path.suffix in (".json", ".keras")]
+
+
+def _has_front_end(result: SearchResult) -> bool:
+    settings = result.settings
+    known = result.answer is not None and settings.get("sample_rate") is not None
+    return known and settings.get("front_end") == "outside"
 
 
 def front_end(result: SearchResult, front: keras.Model) -> FrontEnd | None:
@@ -62,7 +86,7 @@ def front_end(result: SearchResult, front: keras.Model) -> FrontEnd | None:
         without a `sample_rate` beside it.
     """
     settings, answer = result.settings, result.answer
-    if answer is None or settings.get("sample_rate") is None:
+    if answer is None or not _has_front_end(result):
         return None
     scaled = (one for one in front.layers if isinstance(one, keras.layers.Rescaling))
     space = Waveform(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import wave
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,8 +60,10 @@ def class_folders(path: pathlib.Path, task: str | None = None) -> NamedData:
                 "Every class of the test folder must be in the train folder. Received: "
                 f"{', '.join(unknown)} in {parts[1]} only. Move or remove these folders."
             )
-        kind = _kind(parts[0], names)
-        train, test = (_files(part, names, kind) for part in parts)
+        found = [_found(part, names) for part in parts]
+        kind = _most(found[0])
+        train = _of_kind(found[0], kind, parts[0])
+        test = _of_kind(found[1], kind, parts[1])
     elif parts[0].is_dir() and any(inner.is_dir() for inner in parts[0].iterdir()):
         raise ValueError(
             "A train folder needs a test folder beside it. Received: "
@@ -69,8 +72,9 @@ def class_folders(path: pathlib.Path, task: str | None = None) -> NamedData:
         )
     else:
         names = _class_names(path)
-        kind = _kind(path, names)
-        whole = _files(path, names, kind)
+        there = _found(path, names)
+        kind = _most(there)
+        whole = _of_kind(there, kind, path)
         train, test = (whole.take(rows) for rows in held_out(whole.labels, names))
     return _READ[kind](train, test, names, task)
 
@@ -87,24 +91,28 @@ def _class_names(folder: pathlib.Path) -> list[str]:
     return names
 
 
-def _kind(folder: pathlib.Path, names: list[str]) -> str:
-    """What most files below the class folders are, of equally many the first in `_KINDS`."""
-    counts = {kind: len(_below(folder, names, kind)) for kind in _KINDS}
+def _found(folder: pathlib.Path, names: list[str]) -> dict[str, _Files]:
+    """The files below class folders by kind, sorted."""
+    kinds = {suffix: kind for kind, suffixes in _KINDS.items() for suffix in suffixes}
+    found: dict[str, list[tuple[str, int]]] = {kind: [] for kind in _KINDS}
+    for label, name in enumerate(names):
+        for path in sorted((folder / name).rglob("*")):
+            kind = kinds.get(path.suffix.lower())
+            if kind is not None and path.is_file():
+                found[kind].append((str(path), label))
+    return {
+        kind: _Files(*map(np.array, zip(*of, strict=True))) for kind, of in found.items() if of
+    }
+
+
+def _most(found: Mapping[str, _Files]) -> str:
+    """What most files are, of equally many the first in `_KINDS`: images if there are none."""
+    counts = {kind: len(found[kind].paths) if kind in found else 0 for kind in _KINDS}
     return max(counts, key=lambda kind: counts[kind])
 
 
-def _below(folder: pathlib.Path, names: list[str], kind: str) -> list[tuple[str, int]]:
-    return [
-        (str(path), label)
-        for label, name in enumerate(names)
-        for path in sorted((folder / name).rglob("*"))
-        if path.suffix.lower() in _KINDS[kind] and path.is_file()
-    ]
-
-
-def _files(folder: pathlib.Path, names: list[str], kind: str) -> _Files:
-    found = _below(folder, names, kind)
-    if not found:
+def _of_kind(found: Mapping[str, _Files], kind: str, folder: pathlib.Path) -> _Files:
+    if kind not in found:
         raise ValueError(
             f"The class folders hold no {kind}. Received: {folder}. "
             + " ".join(
@@ -112,8 +120,7 @@ def _files(folder: pathlib.Path, names: list[str], kind: str) -> _Files:
                 for kind, suffixes in _KINDS.items()
             )
         )
-    paths, labels = zip(*found, strict=True)
-    return _Files(np.array(paths), np.array(labels))
+    return found[kind]
 
 
 def _images(train: _Files, test: _Files, names: list[str], task: str | None) -> NamedData:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import tflite_export
 from edge_devices.device import Device, devices
 from edge_devices.units import format_cost
+from kerasnas import companions
 from kerasnas.examples import Examples
 from kerasnas.limits import format_duration
 from kerasnas.result import SearchResult
@@ -188,8 +189,9 @@ class Shipment:
         }
         if labels and isinstance(self.task, Classification):
             first = int(self.test.strata[0])
-            facts["`example.npy`"] = f"the first test example, of class {labels[first]}"
-        return facts
+            name = "example.npz" if isinstance(shape, dict) else "example.npy"
+            facts[f"`{name}`"] = f"the first test example, of class {labels[first]}"
+        return facts | ({} if self.result is None else companions.described(self.result))
 
     def _confusion(self, content: bytes) -> list[list[int]] | None:
         if not isinstance(self.task, Classification):

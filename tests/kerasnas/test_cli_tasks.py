@@ -139,6 +139,7 @@ def test_recordings_become_features_in_the_file_or_before_it(tmp_path):
     summary = searched(dataset, outside, "--device", "cortex-m4")
     front_end = FrontEnd.of(json.loads((outside / "front_end.json").read_text()))
     assert (front_end.sample_rate, front_end.samples) == (4000, 1590)
+    assert "| `front_end.json` | how" in (outside / "MODEL_CARD.md").read_text()
     model = keras.models.load_model(outside / "model.keras")
     tone = np.sin(np.arange(1590) / 3).astype(np.float32)[None]
     file = TFLiteModel(outside / "model.tflite")
