@@ -38,7 +38,7 @@ _DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "images": {"geometry": 1.0, "mirror": 0.0, "level": 0.0, "erase": 0.0},
     "audio": {"geometry": 1.0, "erase": 1.0},
     "waveform": {"geometry": 1.0, "level": 1.0, "noise": 0.0},
-    "series": {"geometry": 0.0, "level": 0.0, "noise": 1.0},
+    "series": {"geometry": 0.0, "level": 0.0, "noise": 0.5},
     "table": {"noise": 0.0, "erase": 0.0},
     "tokens": {"erase": 0.5},
 }
@@ -54,7 +54,7 @@ _STEPS: Mapping[str, Mapping[str, Step]] = {
     "series": {
         "geometry": variations.sliced,
         "level": functools.partial(variations.leveled, factor=1.2),
-        "noise": functools.partial(variations.jittered, share=0.05),
+        "noise": functools.partial(variations.jittered, share=0.2),
     },
     "table": {
         "noise": functools.partial(variations.jittered, share=0.1, axis=0),
@@ -153,7 +153,7 @@ def augmentation(
     |              | `noise`    | 0   | noise of 5 % of the deviation (-26 dB)                |
     | `"series"`   | `geometry` | 0   | up to 20 % cut off the ends, the rest stretched       |
     |              | `level`    | 0   | each channel scaled by a factor of up to 1.2          |
-    |              | `noise`    | 1   | noise of 5 % of a channel's deviation; by how much it |
+    |              | `noise`    | 0.5 | noise of 20 % of a channel's deviation; how much it   |
     |              |            |     | may be stretched or scaled is up to what it measures  |
     | `"table"`    | `noise`    | 0   | noise of 10 % of a column's deviation                 |
     |              | `erase`    | 0   | up to 20 % of the columns taken from another row      |
