@@ -12,6 +12,21 @@ from tflite_export import read_metadata
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
+TASKS = {
+    "audio": "logistic regression",
+    "detection": "in the first image:",
+    "language_model": "it writes: ",
+    "medical_images": "say nothing of medicine",
+    "multilabel": "logistic regression",
+    "regression": "ridge regression",
+    "segmentation": "logistic regression on 5x5 pixels",
+    "several_inputs": "logistic regression",
+    "table": "the first row as the file takes it: [",
+    "text_classification": "logistic regression",
+    "time_series": "logistic regression",
+}
+"""The examples of one task each, and something that each of them prints."""
+
 
 def example(name):
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
@@ -138,6 +153,88 @@ def test_an_own_space_is_searched(tmp_path, capsys):
     decisions = module.Own((8, 8, 1), 10).hyperparameters()
     assert result.winner["values"].keys() <= {hp.name for hp in decisions.space}
     assert "128 candidates" in capsys.readouterr().out
+
+
+@pytest.fixture
+def judged(tmp_path, capsys):
+    """Run an example in as little time as it can, and hold what all of them promise."""
+
+    def run(name, *arguments):
+        scores = example(name).main(
+            ["--max-time", "1s", "--output", str(tmp_path), *map(str, arguments)]
+        )
+        printed = capsys.readouterr().out
+        assert list(scores) == ["model", "file", "baseline"]
+        assert scores.file.keys() == scores.model.keys() == scores.baseline.keys()
+        assert np.isfinite([list(each.values()) for each in scores.values()]).all()
+        assert scores.file[scores.measure] == pytest.approx(
+            scores.model[scores.measure], abs=0.2
+        )
+        assert str(scores) in printed
+        assert f"the file: {tmp_path / 'search' / 'model.tflite'}" in printed
+        assert len(kerasnas.open_search(tmp_path).file()) > 1000
+        return scores, printed
+
+    return run
+
+
+def test_a_table_with_a_category_ends_in_a_file_of_its_columns(judged, tmp_path):
+    scores, printed = judged("table")
+    assert scores.examples == 54
+    assert TASKS["table"] in printed
+    learned = kerasnas.open_search(tmp_path).preprocessing.facts()["columns"]
+    (colour,) = [one for one in learned if "categories" in one]
+    assert set(colour["categories"]) == {None, "pale", "medium", "deep"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(TASKS.keys() - {"table"}))
+def test_every_task_ends_in_a_file_judged_beside_a_plain_method(name, judged):
+    _, printed = judged(name)
+    assert TASKS[name] in printed
+
+
+@pytest.mark.slow
+def test_images_of_medicine_come_from_a_file_of_medmnist(judged, tmp_path):
+    rng = np.random.default_rng(0)
+    data = {}
+    for part, count in (("train", 60), ("val", 40), ("test", 30)):
+        labels = np.arange(count) % 2
+        noise = rng.integers(0, 100, (count, 8, 8))
+        data[f"{part}_images"] = (noise + 100 * labels[:, None, None]).astype("uint8")
+        data[f"{part}_labels"] = labels[:, None].astype("uint8")
+    np.savez(tmp_path / "mnist.npz", **data)
+    scores, printed = judged("medical_images", "--dataset", tmp_path / "mnist.npz")
+    assert scores.examples == 30
+    assert TASKS["medical_images"] not in printed
+    assert printed.count("AUC ") == printed.count("at a specificity of") == 2
+
+
+def test_more_than_two_groups_are_no_question_of_health(tmp_path):
+    parts = {
+        f"{part}_{what}": np.zeros((9, 8, 8), "uint8") if what == "images" else labels
+        for labels in [np.arange(9, dtype="uint8")[:, None] % 3]
+        for part in ("train", "val", "test")
+        for what in ("images", "labels")
+    }
+    np.savez(tmp_path / "three.npz", **parts)
+    with pytest.raises(ValueError, match="2 class names"):
+        example("medical_images").main(
+            ["--dataset", str(tmp_path / "three.npz"), "--output", str(tmp_path / "out")]
+        )
+
+
+@pytest.mark.slow
+def test_a_table_comes_from_a_file(judged, tmp_path):
+    rows = [f"{20 + i},{'ab'[i % 2]},{'yes' if i % 3 else 'no'}" for i in range(60)]
+    (tmp_path / "people.csv").write_text("\n".join(["age,city,outcome", *rows]) + "\n")
+    scores, _ = judged("table", "--dataset", tmp_path / "people.csv", "--target", "city")
+    assert scores.examples == 12
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_example_of_a_task_is_short(name):
+    assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < 60
 
 
 def test_the_readme_lists_every_script():
