@@ -16,7 +16,7 @@ TASKS = {
     "audio": "logistic regression",
     "detection": "in the first image:",
     "language_model": "it writes: ",
-    "medical_images": "say nothing of medicine",
+    "medical_images": "says nothing of medicine",
     "multilabel": "logistic regression",
     "regression": "ridge regression",
     "segmentation": "logistic regression on 5x5 pixels",
