@@ -17,7 +17,7 @@ from search_spaces.detection import Detection
 from search_spaces.segmentation import Segmentation
 from search_spaces.task import Classification, MultiLabel, NextToken, Regression, Task
 
-__all__ = ["Problem", "infer", "name_classes", "recognise", "targets_of"]
+__all__ = ["Problem", "fitted", "infer", "name_classes", "recognise", "targets_of"]
 
 _ONE_INPUT = ("segmentation", "detection", "next_token")
 
@@ -57,8 +57,10 @@ def infer(
         layout: What its axes are; of several inputs, by name.
         task: `None` goes by the labels; a name in `kerasnas.tasks.NAMES` settles what they
             leave open; a `Task` is held against them. The numbers of a `Task` count, but that
-            a `Regression` of scale 1 and offset 0 takes both from the targets, and a
-            `Detection` the size of the image from `shape`.
+            a `Regression` of scale 1 and offset 0 takes both from these targets (see
+            `fitted`), and a `Detection` the size of the image from `shape`. By name
+            `"classification"` has a class for each number from 0 to the largest, also for
+            those that no label has; more than half of them must be there.
         class_names: Names of the classes. Texts are numbered in their order, by default
             the alphabetic one.
         vocabulary_size: Number of tokens, for the next of them; by default as many as the
@@ -85,6 +87,45 @@ def infer(
     _check_names(made, names)
     made.check(stored, shape)
     return Problem(made, stored, names)
+
+
+def fitted(
+    task: Task,
+    given: str | Task | None,
+    targets: NDArray[Any],
+    name: str = "training data",
+) -> Task:
+    """Take the scale and offset of a regression from targets: their deviation and mean.
+
+    `infer` takes them from all targets that it sees. Where a validation part is held out of
+    these, call this with the rest, so that training knows nothing of the part.
+
+    Args:
+        task: As `infer` returned it; others than a `Regression` stay as they are.
+        given: What `infer` was given as `task`; the scale and offset of a `Regression` that
+            has its own stay.
+        targets: Those of the training part, `(n, units)`.
+        name: What the data set is called in messages.
+
+    Raises:
+        ValueError: If a quantity does not vary.
+    """
+    if not isinstance(task, Regression) or _has_scale(given):
+        return task
+    exact = targets.astype(np.float64)
+    offset, scale = exact.mean(axis=0), exact.std(axis=0)
+    constant = scale <= 1e-6 * np.abs(offset)
+    if constant.any():
+        column = int(np.argmax(constant))
+        raise ValueError(
+            f"Quantities must vary. Received: {targets[0, column]} for all examples in column "
+            f"{column} of the labels of the {name}. Leave it out, or check the labels."
+        )
+    if len(scale) == 1:
+        return dataclasses.replace(task, scale=float(scale[0]), offset=float(offset[0]))
+    return dataclasses.replace(
+        task, scale=tuple(scale.tolist()), offset=tuple(offset.tolist())
+    )
 
 
 def targets_of(
@@ -226,22 +267,13 @@ def _filled(task: Task, stored: NDArray[Any], shape: Shape, name: str) -> Task:
     if isinstance(task, Detection) and task.image_shape is None:
         assert isinstance(shape, tuple)  # of one input, as has been checked
         return dataclasses.replace(task, image_shape=shape)
-    if not isinstance(task, Regression) or (task.scale, task.offset) != (1.0, 0.0):
+    if _has_scale(task):
         return task
-    exact = stored.astype(np.float64)
-    offset, scale = exact.mean(axis=0), exact.std(axis=0)
-    constant = scale <= 1e-6 * np.abs(offset)
-    if constant.any():
-        column = int(np.argmax(constant))
-        raise ValueError(
-            f"Quantities must vary. Received: {stored[0, column]} for all examples in column "
-            f"{column} of the labels of the {name}. Leave it out, or check the labels."
-        )
-    if len(scale) == 1:
-        return dataclasses.replace(task, scale=float(scale[0]), offset=float(offset[0]))
-    return dataclasses.replace(
-        task, scale=tuple(scale.tolist()), offset=tuple(offset.tolist())
-    )
+    return fitted(task, None, stored, name)
+
+
+def _has_scale(task: Any) -> bool:
+    return isinstance(task, Regression) and (task.scale, task.offset) != (1.0, 0.0)
 
 
 def _count_classes(y: NDArray[Any], names: list[str] | None) -> int:
@@ -255,8 +287,11 @@ def _count_classes(y: NDArray[Any], names: list[str] | None) -> int:
     count = y.shape[1] if y.ndim == 2 else int(present[-1]) + 1
     if names is not None and (count > len(names) or (y.ndim == 2 and count < len(names))):
         raise _unnamed(len(names), f"training labels for {count} classes")
-    if count > max(1000, len(y)):
-        raise forms.wildly_numbered(present)
+    sparse = names is None and y.ndim == 1 and 2 * len(present) <= present[-1]
+    if sparse or count > max(1000, len(y)):
+        raise forms.wildly_numbered(
+            present, f"or pass task=Classification({count}) if these are so many"
+        )
     return count if names is None else len(names)
 
 

@@ -1,7 +1,9 @@
 """Which task labels are for, where they say so beyond doubt.
 
 Whole numbers may number classes or be quantities, as ratings and ages are. Where nothing tells
-them apart, a `ValueError` asks for `task=` and says what the candidates are.
+them apart, a `ValueError` asks for `task=` and says what the candidates are. What goes in
+helps: of pictures, sounds and texts most whole numbers are classes, such as digits; series
+and tables come with labels of either kind.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ Layout = str | Mapping[str, str]
 
 _MANY = 20  # distinct numbers from which on they may be quantities beyond doubt
 _FEW_EXAMPLES = 3  # of a class on average, below which numbers are hardly classes
-_SMOOTH = 2.33  # standard errors; chance takes classes for quantities once in 100 times
+_SMOOTH = 2.33  # standard errors, beyond which chance leads once in 100 times
+_LIKE_RATINGS = 10  # even numbers from which on labels of columns may be ratings or hours
+_WITH_QUANTITIES = ("series", "table")
 _FEWEST_TO_RISE_AND_FALL = 4  # numbers, below which chance would do it too often
 _TAIL = 0.05  # of the highest frequency, at which counts have run out
 _MOST_IN_MASKS = 160  # classes; ADE20K, the richest common data set, has 151
@@ -41,7 +45,7 @@ def recognise(
 
     | labels                                      | task               |
     |---------------------------------------------|--------------------|
-    | texts, truth values, two different numbers  | `"classification"` |
+    | texts, truth values, 0 and 1                | `"classification"` |
     | whole numbers from 0, few missing, repeated | `"classification"` |
     | rows of 0 or more that sum to 1             | `"classification"` |
     | rows of 0 and 1                             | `"multilabel"`     |
@@ -52,7 +56,9 @@ def recognise(
     | tokens, shifted by one; tokens alone        | `"next_token"`     |
 
     Whole numbers from 0 whose frequencies rise and fall gradually are counts as likely as
-    classes, and are asked for; so are those that begin elsewhere or leave most numbers out.
+    classes, and are asked for; so are those that begin elsewhere or leave most numbers out,
+    two numbers other than 0 and 1, and, of series and tables, ten or more numbers that are
+    about equally frequent, as ratings and hours are.
 
     Args:
         y: All labels, as `kerasnas.labels.read` takes them; `None` if there are none.
@@ -80,7 +86,9 @@ def recognise(
     if isinstance(y, forms.Objects):
         return "detection"
     if y.ndim == 1:
-        return _of_texts(y, name) if y.dtype.kind == "U" else _of_numbers(y, class_names, name)
+        if y.dtype.kind == "U":
+            return _of_texts(y, name)
+        return _of_numbers(y, layout, class_names, name)
     if y.ndim == 2 and y.dtype.kind != "U":
         if layout == "tokens" and x is not None and y.shape == np.shape(x):
             return _of_tokens(y, np.asarray(x), name)
@@ -116,27 +124,32 @@ def _of_texts(y: NDArray[Any], name: str) -> str:
     return "classification"
 
 
-def _of_numbers(y: NDArray[Any], names: Sequence[str] | None, name: str) -> str:
+def _of_numbers(
+    y: NDArray[Any], layout: Layout, names: Sequence[str] | None, name: str
+) -> str:
     if y.dtype.kind == "b":
         return "classification"
     if not forms.is_whole(y):
         return "regression"
     values, counts = np.unique(y, return_counts=True)
-    if names is not None or (0 <= values[0] and len(values) <= 2):
+    if names is not None or (0 <= values[0] and len(values) == 1):  # one is refused later
         return "classification"
     if y.dtype.kind == "f" and not 0 <= values[0] <= 1 and _mostly_different(counts):
         return "regression"
     if values[0] < 0:
         forms.classes(y, None, name)  # refuses them
-    if _number_classes(values, counts):
+    if _number_classes(values, counts) and not _like_ratings(counts, layout):
         return "classification"
     if values[-1] >= max(1000, len(y)) and 2 * len(values) <= len(y):
         raise forms.wildly_numbered(values, 'or pass task="regression" if they are quantities')
+    numbered = 'task="classification" if they number classes'
+    if values[0]:
+        numbered += f", and count them from 0: y - {values[0]:.0f}"
     raise _open(
         f"whole numbers from {values[0]:.0f} to {values[-1]:.0f}, {len(values)} of them "
         f"different, for {len(y)} examples",
         name,
-        'task="classification" if they number classes',
+        numbered,
         'task="regression" if they are quantities, such as counts, ratings or ages',
     )
 
@@ -150,9 +163,22 @@ def _number_classes(values: NDArray[Any], counts: NDArray[np.int64]) -> bool:
     """Whether whole numbers, with so many examples each, are sure to number classes."""
     if values[0] != 0 or 2 * len(values) <= values[-1]:
         return False
-    even = counts.min() >= 2 and counts.max() <= 2 * counts.min()
+    if len(values) == 2:
+        return bool(values[1] == 1)
     enough = counts.sum() >= _FEW_EXAMPLES * len(counts)
+    even = counts.min() >= 2 and counts.max() <= 2 * counts.min()
     return bool(even or (enough and not _rise_and_fall(values, counts)))
+
+
+def _like_ratings(counts: NDArray[np.int64], layout: Layout) -> bool:
+    """Whether numbers are as even as quantities in a range, where these are usual labels."""
+    layouts = layout.values() if isinstance(layout, Mapping) else [layout]
+    if len(counts) < _LIKE_RATINGS or not set(layouts) <= set(_WITH_QUANTITIES):
+        return False
+    free = len(counts) - 1  # of the chi-squared statistic of equal frequencies
+    statistic = float(((counts - counts.mean()) ** 2).sum() / counts.mean())
+    by_chance = statistic <= free + _SMOOTH * math.sqrt(2 * free)
+    return bool(by_chance or counts.max() <= 2 * counts.min())
 
 
 def _rise_and_fall(values: NDArray[Any], counts: NDArray[np.int64]) -> bool:

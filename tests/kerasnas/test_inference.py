@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from kerasnas.inference import infer, recognise, targets_of
+from kerasnas.inference import fitted, infer, recognise, targets_of
 from search_spaces.detection import Detection
 from search_spaces.segmentation import Segmentation
 from search_spaces.task import Classification, MultiLabel, NextToken, Regression
@@ -45,8 +45,22 @@ def bordered(mask):
 
 multilabel = datasets.make_multilabel_classification(80, n_classes=5, random_state=0)[1]
 quantities = rng.normal(50, 9, 60)
+letters = rng.integers(0, 26, 1000)
 PREPARED = {  # labels, where they belong, the task, and the targets if these are others
     "digits": (datasets.load_digits().target, IMAGE, Classification(10), None),
+    "letters": (letters, {**IMAGE, "layout": "audio"}, Classification(26), None),
+    "words of a sound and columns": (
+        letters,
+        {"shape": {"a": (9,), "b": (29, 12)}, "layout": {"a": "table", "b": "audio"}},
+        Classification(26),
+        None,
+    ),
+    "nine even classes of columns": (
+        np.arange(60) % 9,
+        TABLE,
+        Classification(9),
+        None,
+    ),
     "wine": (datasets.load_wine().target, TABLE, Classification(3), None),
     "breast cancer": (datasets.load_breast_cancer().target, TABLE, Classification(2), None),
     "iris as a list": (datasets.load_iris().target.tolist(), TABLE, Classification(3), None),
@@ -193,6 +207,10 @@ class TestNames:
         assert problem.task == Classification(4)
         np.testing.assert_array_equal(problem.targets, [0, 1, 2, 1, 0, 2, 1])
 
+    def test_make_numbers_classes_that_may_be_quantities(self):
+        problem = infer(np.arange(60) % 11, **TABLE, class_names=list("abcdefghijk"))
+        assert problem.task == Classification(11)
+
     def test_make_any_whole_numbers_classes(self):
         problem = infer(np.array([1, 3, 5, 3, 1, 5]), **TABLE, class_names=list("abcdef"))
         assert problem.task == Classification(6)
@@ -229,6 +247,17 @@ class TestNames:
 ratings = rng.integers(1, 6, 200)
 ages = rng.integers(18, 91, 500)
 OPEN = {  # labels, where they belong, words of what was received and of the candidates
+    "one and two": (1 + classes // 2, IMAGE, "from 1 to 2, 2 of them", "count them from 0"),
+    "zero and a hundred": (classes // 2 * 100, IMAGE, "from 0 to 100", "regression"),
+    "zero and two": (classes // 2 * 2, TABLE, "from 0 to 2, 2 of them", "classification"),
+    "even ratings": (np.arange(60) % 11, TABLE, "from 0 to 10, 11 of them", "ratings"),
+    "hours": (rng.integers(0, 24, 2000), SERIES, "from 0 to 23", "quantities"),
+    "hours of several inputs": (
+        rng.integers(0, 24, 2000),
+        {"shape": {"a": (9,), "b": (29, 2)}, "layout": {"a": "table", "b": "series"}},
+        "from 0 to 23",
+        "quantities",
+    ),
     "ratings": (ratings, TABLE, "from 1 to 5, 5 of them", "ratings"),
     "ratings as floats": (ratings.astype(float), TABLE, "from 1 to 5", "quantities"),
     "ages": (ages, IMAGE, "from 18 to 90", "ages"),
@@ -236,6 +265,7 @@ OPEN = {  # labels, where they belong, words of what was received and of the can
     "rare counts": (rng.poisson(1, 3000), TABLE, "whole numbers from 0 to", "counts"),
     "ids": (rng.permutation(200), TABLE, "200 of them different", "classes"),
     "prices": (rng.integers(100, 900, 400) * 1000, TABLE, "different", "regression"),
+    "numbers from 3": (3 + classes, TABLE, "from 3 to 6", "count them from 0: y - 3"),
     "tens": (rng.integers(0, 5, 100) * 10, TABLE, "from 0 to 40, 5 of them", "quantities"),
     "one-hot or none": (
         np.vstack([EYE[classes], EYE[:2] * 0]),
@@ -311,6 +341,18 @@ class TestGivenTask:
         assert infer(y, **TABLE, task=Regression()).task.offset == 5
         kept = Regression(scale=10.0, offset=1.0)
         assert infer(y, **TABLE, task=kept).task == kept
+
+    def test_that_is_a_regression_is_fitted_to_a_part(self):
+        whole, part = quantities[:, np.newaxis], quantities[:40, np.newaxis]
+        for given in ("regression", Regression(), None):
+            task = infer(whole, **TABLE, task=given).task
+            task = fitted(task, given, part)
+            assert (task.scale, task.offset) == pytest.approx((part.std(), part.mean()))
+        kept = Regression(scale=10.0, offset=1.0)
+        assert fitted(infer(whole, **TABLE, task=kept).task, kept, part) == kept
+        assert fitted(Classification(3), None, classes) == Classification(3)
+        with pytest.raises(ValueError, match="must vary"):
+            fitted(Regression(), None, part * 0 + 1)
 
     def test_that_is_a_detection_learns_the_size_of_images(self):
         assert infer(BOXES, **IMAGE, task=Detection(5)).task.image_shape == (16, 12, 3)
@@ -398,6 +440,11 @@ BAD = {  # labels, settings, words of the message
         "5 class names, and labels or a task of 4 classes",
     ),
     "wild numbers": (classes * 10**6, TABLE, r"4 classes, numbered up to 3000000.*np\.unique"),
+    "numbers far apart by name": (
+        np.where(classes < 2, 3, 70),
+        {**TABLE, "task": "classification"},
+        r"2 classes, numbered up to 70.*np\.unique.*task=Classification\(71\)",
+    ),
     "negative numbers": (classes - 1, TABLE, r"0 or more\. Received: -1"),
     "numbers as texts": (["1.5", "2", "3"], TABLE, r"must not be texts\. Received: '1\.5'"),
     "texts that differ": (
