@@ -115,12 +115,15 @@ def _is_batch_of_labels(
 
 
 def combined(chunks: Sequence[Any]) -> Any:
-    """Labels or columns of all chunks, one after another."""
+    """Labels or columns of all chunks, one after another.
+
+    Those of one column must be of one kind: NumPy would make texts of numbers beside texts.
+    """
     if not chunks or chunks[0] is None:
         return None
     if isinstance(chunks[0], Mapping):
         return {key: combined([chunk[key] for chunk in chunks]) for key in chunks[0]}
-    if isinstance(chunks[0], list):
+    if any(isinstance(chunk, list) for chunk in chunks):
         return [label for chunk in chunks for label in chunk]
     whole = np.concatenate([np.asarray(chunk) for chunk in chunks])
     return _decoded(whole) if whole.dtype.kind in "SO" else whole

@@ -19,6 +19,8 @@ _AXES = (
     "(length,)."
 )
 
+_COLUMNS, _TEXTS = "columns by name", "texts"
+
 
 class InputReader:
     """One input of all parts: what its axes are, and where its examples are kept."""
@@ -39,7 +41,9 @@ class InputReader:
         self._length = length
         self._cache = cache
         self._rank = 0
-        self._first = ""
+        self._first = ""  # name of the part that was read first
+        self._form = ""
+        self._kinds: dict[str, str] = {}  # of columns
         self._store: ImageStore | None = None
         self._loose: list[Any] = []  # texts, or columns
 
@@ -50,16 +54,23 @@ class InputReader:
         return self._layout
 
     @property
+    def has_columns(self) -> bool:
+        """Whether each example is a row of columns by name."""
+        return self._form == _COLUMNS
+
+    @property
     def _said(self) -> str:
         return f" of the input {self.name!r}" if self.name else ""
 
     def check(self, leaf: Any, y: Any, batched: bool, name: str) -> None:
         """Settle the layout, or refuse examples that cannot have the one that was given."""
+        self._check_form(leaf, name)
         if isinstance(leaf, Mapping):
-            self._settle("table", "columns by name")
+            self._settle("table", _COLUMNS)
+            self._check_columns(leaf, name)
             return
-        if is_text(leaf.dtype):
-            self._settle("text", "texts")
+        if self._form == _TEXTS:
+            self._settle("text", _TEXTS)
             if len(leaf.shape) - batched > 0 and tuple(leaf.shape[batched:]) != (1,):
                 raise TypeError(
                     f"Examples must be numbers, or one text each. Received: texts of shape "
@@ -75,11 +86,18 @@ class InputReader:
         self._rank = len(one)
         scalar = not one and self._layout == "table" and bool(self.name)
         if len(one) not in LAYOUTS.get(self._layout or "", ()) and not scalar:
-            shape = None if y is None else getattr(y, "shape", type(y).__name__)
+            shape = getattr(y, "shape", None)
             raise ValueError(
                 f"These examples have too many axes or too few. Received: {name} with "
                 f"examples of shape {tuple(leaf.shape)}{self._said} and labels of shape "
                 f"{None if shape is None else tuple(shape)}, layout={self._layout!r}. {_AXES}"
+            )
+        if self._layout == "waveform" and one[1:] not in ((), (1,), (None,)):
+            raise ValueError(
+                f"A waveform has one channel. Received: {name} with examples of shape "
+                f"{one}{self._said}. Pass one channel or the mean of several, "
+                'x.mean(axis=-1); where these are no waveforms, pass layout="series", or '
+                '"audio" for spectrograms.'
             )
         if self._image_size and self._layout != "images" and not self.name:
             raise ValueError(
@@ -87,6 +105,43 @@ class InputReader:
                 f"image_size={self._image_size} with layout={self._layout!r}. Leave "
                 'image_size out, or pass layout="images".'
             )
+
+    def _check_form(self, leaf: Any, name: str) -> None:
+        """Refuse what came in another form before."""
+        named = isinstance(leaf, Mapping)
+        form = _COLUMNS if named else _TEXTS if is_text(leaf.dtype) else "numbers"
+        if not self._form:
+            self._form, self._first = form, name
+        if form != self._form:
+            raise ValueError(
+                f"The {name} must have examples like the {self._first}. Received: {form} "
+                f"and {self._form}{self._said}. Prepare both alike."
+            )
+        if form == "numbers" and self._layout == "text":
+            raise ValueError(
+                f"Examples of layout='text' are texts. Received: numbers in the {name}"
+                f'{self._said}. Leave the layout out, or pass "tokens" where they number '
+                "words."
+            )
+
+    def _check_columns(self, columns: Mapping[str, Any], name: str) -> None:
+        """Refuse columns of other names than before, or texts beside numbers."""
+        kinds = {key: _kind(column) for key, column in columns.items()}
+        self._kinds = self._kinds or kinds
+        if kinds.keys() != self._kinds.keys():
+            missing = sorted(self._kinds.keys() - kinds.keys())
+            new = sorted(kinds.keys() - self._kinds.keys())
+            raise ValueError(
+                f"The {name} must have the columns of the {self._first}. Received: columns "
+                f"without {missing} and with {new}{self._said}. Pass the same columns."
+            )
+        for key, kind in kinds.items():
+            if kind and self._kinds[key] and kind != self._kinds[key]:
+                raise ValueError(
+                    f"A column holds numbers or texts in all parts. Received: {kind} in "
+                    f"{key!r} of the {name}{self._said}, and {self._kinds[key]} in that of "
+                    f"the {self._first}. Convert them to one kind."
+                )
 
     def _settle(self, layout: str, what: str) -> None:
         if self._layout not in (None, layout) and not (
@@ -113,7 +168,7 @@ class InputReader:
         elif x.dtype != tf.uint8:
             x = tf.cast(x, tf.float32)
         if self.layout == "waveform" and self._rank == 2:
-            x = x[..., 0]
+            x = tf.squeeze(x, -1)
         elif self.layout != "waveform" and self._rank < LAYOUTS[self.layout][-1]:
             x = x[..., tf.newaxis]
         if self._length is not None and self.layout in ("tokens", "series", "waveform"):
@@ -138,7 +193,6 @@ class InputReader:
             )
         if self._store is None:
             self._store = ImageStore(chunk.shape[1:], chunk.dtype, *self._cache)
-            self._first = name
         store = self._store
         if (chunk.shape[1:], chunk.dtype) != (store.shape, store.dtype):
             if name == self._first:
@@ -175,8 +229,8 @@ def varying_sizes(name: str, received: str) -> ValueError:
     """The error of examples that differ in size."""
     return ValueError(
         f"All examples must have one size. Received: {name} with other sizes: {received} "
-        "Pass image_size=(height, width) to resize images, and do not batch them before; "
-        "sequence_length=... to cut or pad sequences."
+        "Pass image_size=(height, width) and a tf.data.Dataset of images, not batched, to "
+        "resize them; sequence_length=... to cut or pad sequences."
     )
 
 
@@ -200,6 +254,15 @@ def _layout(
         fitting = [layout for layout in fitting if layout in ("images", "audio")] or fitting
         return fitting[0] if fitting else likely
     return likely if likely in fitting or not fitting else fitting[0]
+
+
+def _kind(column: Any) -> str:
+    """What a column holds; empty where its values have to say it one by one."""
+    dtype = getattr(column, "dtype", np.dtype(object))
+    if isinstance(dtype, tf.DType):
+        return _TEXTS if dtype == tf.string else "numbers"
+    known = {"U": _TEXTS, "S": _TEXTS, "O": "", "M": "dates", "m": "durations"}
+    return known.get(np.dtype(dtype).kind, "numbers")
 
 
 def _plain(column: Any) -> Any:

@@ -6,7 +6,7 @@ import itertools
 import numbers
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edge_devices.spelling import did_you_mean
+from kerasnas.arrays import FORMS, input_of, inputs_of_list, labels_of, padded_alike
 from kerasnas.elements import (
     LAYOUTS,
     ONE,
@@ -27,17 +28,14 @@ from kerasnas.elements import (
     sliced,
 )
 from kerasnas.input_reader import InputReader, resize, varying_sizes
-from kerasnas.preprocessing import padded
+from kerasnas.sequences import windows
 
 __all__ = ["LAYOUTS", "Layout", "Reader", "resize"]
 
 Layout = str | Mapping[str, str] | None
 
 _CHUNK = 256  # examples read at a time
-_FORMS = (
-    "Pass a tf.data.Dataset of (x, y), (x, y, sample_weight) or {'image': x, 'label': y}, "
-    "or the same tuples of arrays."
-)
+_WINDOW = 64  # tokens of a language model's examples
 # What TensorFlow Datasets calls what goes in and what is to come out.
 _INPUT_KEYS = ("image", "text", "audio")
 _TARGET_KEYS = ("label", "segmentation_mask", "objects")
@@ -51,14 +49,18 @@ class Reader:
             dictionary of such names, in which some may be missing. `None` goes by the shape.
         layouts: The layouts to choose from where `layout` is `None`, the most likely first.
         image_size: `(height, width)` to resize all images to.
-        length: Steps or tokens to pad or cut sequences to.
+        length: Steps or tokens to pad or cut sequences to. A long text of tokens alone is
+            cut into windows of as many, 64 by default.
         steps: Elements to read from each data set; arrays are read whole.
-        alone: Whether there may be inputs without labels.
+        alone: Whether there may be inputs without labels: texts, or tokens, of which each
+            is the label of those before it.
         cache_dir: Folder of the cache file; `None` is the system's temporary one.
         memory_budget: Bytes of an input to keep in memory; more go to the cache file.
 
     Attributes:
         counts: Number of examples of each part, in the order they were read.
+        name: Name of the input where it came alone in a dictionary, which drops the name;
+            else empty.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Reader:
         cache_dir: str | os.PathLike[str] | None = None,
         memory_budget: int,
     ) -> None:
-        _check_settings(layout, image_size, steps)
+        _check_settings(layout, image_size, length, steps)
         self._layout = layout
         self._layouts = layouts
         self._image_size = image_size
@@ -83,6 +85,7 @@ class Reader:
         self._cache = cache_dir, memory_budget
         self._inputs: dict[str, InputReader] = {}
         self.counts: list[int] = []
+        self.name = ONE
 
     def read(self, data: Any, name: str) -> tuple[Any, NDArray[Any] | None]:
         """Store the inputs of one part and return its labels and weights.
@@ -92,8 +95,8 @@ class Reader:
             name: What to call it in messages.
 
         Returns:
-            The labels as they are, one array or lists by name, `None` if there are none; and
-            weights or `None`.
+            The labels as they are, one array, a list, or lists by name, of tokens alone those
+            that follow, `None` if there are none; and weights or `None`.
 
         Raises:
             TypeError: If it is no data set.
@@ -104,6 +107,8 @@ class Reader:
         labels: list[Any] = []
         weights: list[NDArray[Any]] = []
         for x, y, *weight in self._chunks(data, name):
+            if y is None and self.layout == "tokens":
+                x[ONE], y = _followed(x[ONE], name)
             for key, chunk in x.items():
                 self._inputs[key].append(chunk, name, count)
             labels.append(y)
@@ -115,7 +120,7 @@ class Reader:
                 "Check the path, the filter or the split it comes from."
             )
         self.counts.append(count)
-        return combined(labels), np.concatenate(weights) if weights else None
+        return combined(labels), _weights(weights, name)
 
     @property
     def layout(self) -> Any:
@@ -140,10 +145,11 @@ class Reader:
             data = [data]
         if is_frame(data):
             data = columns_of(data)
-        if isinstance(data, tuple | list | Mapping) or hasattr(data, "__array__"):
+        whole = tuple | list | Mapping | tf.RaggedTensor
+        if isinstance(data, whole) or hasattr(data, "__array__"):
             return self._array_chunks(data, name)
         raise TypeError(
-            f"The {name} must be a data set. Received: {type(data).__name__}. {_FORMS}"
+            f"The {name} must be a data set. Received: {type(data).__name__}. {FORMS}"
         )
 
     def _dataset_chunks(
@@ -209,12 +215,7 @@ class Reader:
         return dataset, spec
 
     def _array_chunks(self, data: Any, name: str) -> Iterator[tuple[Any, ...]]:
-        x, y, *weight = self._parts(data, name)
-        fields = {key: self._arrays(leaf, name) for key, leaf in self._fields(x).items()}
-        if isinstance(y, Mapping):
-            labels: Any = dict(y)
-        else:
-            labels = None if y is None else self._arrays(y, name)
+        fields, labels, weight = self._whole(data, name)
         self._check_form(fields, labels, name, batched=True)
         weights = [np.asarray(part) for part in weight]
         first = fields[next(iter(fields))]
@@ -238,25 +239,22 @@ class Reader:
             y = None if labels is None else sliced(labels, part)
             yield (stored, y, *(column[part] for column in weights))
 
-    def _arrays(self, leaf: Any, name: str) -> Any:
-        """An input or labels given whole, as an array, or as arrays by column."""
-        if isinstance(leaf, Mapping):
-            return {
-                str(key): column if isinstance(column, list) else np.asarray(column)
-                for key, column in leaf.items()
-            }
-        if not (isinstance(leaf, tuple | list) or hasattr(leaf, "__array__")):
-            raise TypeError(
-                f"The {name} must be a data set. Received: {type(leaf).__name__}. {_FORMS}"
-            )
-        if isinstance(leaf, tf.RaggedTensor):
-            leaf = leaf.to_list()
-        try:
-            return np.asarray(leaf)
-        except ValueError as error:  # nested lists that do not make a block
-            if self._length is not None:
-                return padded(leaf, self._length)
-            raise varying_sizes(name, str(error)) from error
+    def _whole(self, data: Any, name: str) -> tuple[dict[str, Any], Any, list[Any]]:
+        """Inputs by name, labels and perhaps weights of a data set that is given whole."""
+        x, y, *weight = self._parts(data, name)
+        labels = labels_of(y, name)
+        fields = self._fields(inputs_of_list(x, labels))
+        length = self._length_with(labels)
+        if ONE in fields and length is not None and labels is not None:
+            fields[ONE], labels = padded_alike(fields[ONE], labels, length)
+        fields = {key: input_of(leaf, length, name) for key, leaf in fields.items()}
+        if labels is None and _is_long_text(fields.get(ONE)):
+            fields[ONE], labels = windows(fields[ONE], self._length or _WINDOW)
+        return fields, labels, weight
+
+    def _length_with(self, y: Any) -> int | None:
+        """Steps of an example as it is read: of tokens alone the last is a label only."""
+        return self._length and self._length + (y is None)
 
     def _parts(self, element: Any, name: str) -> tuple[Any, ...]:
         """Return input, label and, if there is one, weight of an element or of its spec."""
@@ -283,7 +281,7 @@ class Reader:
         is_parts = isinstance(element, tuple | list)
         shown = f"{len(element)} parts" if is_parts else "examples alone"
         raise ValueError(
-            f"The {name} must hold an example and its label each. Received: {shown}. {_FORMS}"
+            f"The {name} must hold an example and its label each. Received: {shown}. {FORMS}"
         )
 
     def _fields(self, x: Any) -> dict[str, Any]:
@@ -291,21 +289,31 @@ class Reader:
         if is_frame(x):
             x = columns_of(x)
         if isinstance(x, tuple):
-            return {f"input_{number}": leaf for number, leaf in enumerate(x)}
+            x = {f"input_{number}": leaf for number, leaf in enumerate(x)}
+            return self._nameless(x) if len(x) == 1 else x
         if not isinstance(x, Mapping):
             return {ONE: x}
-        named = isinstance(self._layout, Mapping)
-        nested = any(isinstance(leaf, Mapping) or is_frame(leaf) for leaf in x.values())
-        if self._inputs:
-            columns = list(self._inputs) == [ONE]
-        else:
-            columns = not named and not nested and all(is_column(c) for c in x.values())
-        if columns:
+        if self._are_columns(x):
             return {ONE: dict(x)}
-        return {
+        fields = {
             str(key): columns_of(leaf) if is_frame(leaf) else leaf
             for key, leaf in sorted(x.items())
         }
+        return self._nameless(fields) if len(fields) == 1 else fields
+
+    def _are_columns(self, x: Mapping[str, Any]) -> bool:
+        """Whether these are the columns of one table rather than several inputs."""
+        if any(isinstance(leaf, Mapping) or is_frame(leaf) for leaf in x.values()):
+            return False
+        if self._inputs:
+            return ONE in self._inputs and self._inputs[ONE].has_columns
+        return not isinstance(self._layout, Mapping) and all(is_column(c) for c in x.values())
+
+    def _nameless(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The only input of a dictionary, which needs no name: networks have one input."""
+        if not self._inputs:
+            self.name = next(iter(fields))
+        return {ONE: fields[next(iter(fields))]}
 
     def _check_form(
         self, fields: dict[str, Any], y: Any, name: str, batched: bool | None = None
@@ -318,14 +326,14 @@ class Reader:
         for leaf in fields.values():
             if not isinstance(leaf, Mapping):  # of columns their preprocessing judges
                 _check_type(leaf, "Examples", "Decode them first.", name)
-        for leaf in [] if y is None or isinstance(y, Mapping) else [y]:
+        for leaf in [] if y is None or isinstance(y, Mapping | list) else [y]:
             _check_type(leaf, "Labels", "Number the classes from 0.", name)
         if batched is None:
             batched = is_batched(fields, y, given)
         if self._inputs and fields.keys() != self._inputs.keys():
             raise ValueError(
                 f"The {name} must have the inputs of the training data. Received: "
-                f"{sorted(fields)} and {sorted(self._inputs)}. Name them alike."
+                f"{_listed(fields)} and {_listed(self._inputs)}. Name them alike."
             )
         for key, leaf in fields.items():
             if key not in self._inputs:
@@ -334,7 +342,7 @@ class Reader:
                     given[key],
                     self._layouts if key == ONE else tuple(LAYOUTS),
                     self._image_size,
-                    self._length,
+                    self._length_with(y),
                     self._cache,
                 )
             self._inputs[key].check(leaf, y, batched, name)
@@ -343,14 +351,16 @@ class Reader:
     def _given(self, fields: dict[str, Any]) -> dict[str, str | None]:
         """The layouts that were given, by input."""
         if isinstance(self._layout, Mapping):
-            unknown = sorted(set(self._layout) - set(fields))
+            names = {key: self.name if key == ONE else key for key in fields}
+            unknown = sorted(set(self._layout) - set(names.values()))
             if unknown:
                 raise ValueError(
                     "`layout` must name the inputs. Received: a layout of "
-                    f"{', '.join(map(repr, unknown))} with the inputs {sorted(fields)}. "
-                    "Check the spelling."
+                    f"{', '.join(map(repr, unknown))} with {_listed(names.values())}. "
+                    'Check the spelling; an input without a name takes layout="images", for '
+                    "example."
                 )
-            return {key: self._layout.get(key) for key in fields}
+            return {key: self._layout.get(name) for key, name in names.items()}
         if self._layout is not None and len(fields) > 1:
             raise ValueError(
                 "Several inputs have a layout each. Received: "
@@ -360,7 +370,40 @@ class Reader:
         return dict.fromkeys(fields, self._layout)
 
 
-def _check_settings(layout: Layout, image_size: Any, steps: Any) -> None:
+def _listed(names: Iterable[str]) -> str:
+    """Names of inputs, for messages."""
+    return (
+        "one input without a name" if list(names) == [ONE] else f"the inputs {sorted(names)}"
+    )
+
+
+def _is_long_text(x: Any) -> bool:
+    """Whether these are the tokens of one text rather than a row of them an example."""
+    return isinstance(x, np.ndarray) and x.ndim == 1 and x.dtype.kind in "iu"
+
+
+def _followed(tokens: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Tokens but for the last, and those that follow each of them."""
+    if tokens.shape[1] < 2:
+        raise ValueError(
+            "The next token needs sequences of two tokens or more. Received: examples of "
+            f"{tokens.shape[1]} token in the {name}. Pass longer sequences, or all tokens as "
+            "one array, (tokens,)."
+        )
+    return tokens[:, :-1], tokens[:, 1:]
+
+
+def _weights(chunks: Sequence[NDArray[Any]], name: str) -> NDArray[Any] | None:
+    weights = np.concatenate(chunks) if chunks else None
+    if weights is not None and weights.dtype.kind not in "biuf":
+        raise TypeError(
+            f"Weights must be numbers. Received: {weights.dtype.name} in the {name}. Convert "
+            "them, or leave weights out to count all examples alike."
+        )
+    return weights
+
+
+def _check_settings(layout: Layout, image_size: Any, length: Any, steps: Any) -> None:
     for one in layout.values() if isinstance(layout, Mapping) else [layout]:
         if one is not None and one not in LAYOUTS:
             raise ValueError(
@@ -377,6 +420,11 @@ def _check_settings(layout: Layout, image_size: Any, steps: Any) -> None:
             "The image size must be two positive whole numbers of pixels. "
             f"Received: image_size={image_size!r}. Write image_size=(height, width)."
         )
+    if length is not None and not _is_positive_int(length):
+        raise ValueError(
+            f"A sequence has a whole number of steps, 1 or more. Received: "
+            f"sequence_length={length!r}. Pass how many steps or tokens a network is to see."
+        )
     if steps is not None and not _is_positive_int(steps):
         raise ValueError(
             f"Steps must be a positive whole number. Received: steps={steps!r}. "
@@ -387,10 +435,15 @@ def _check_settings(layout: Layout, image_size: Any, steps: Any) -> None:
 def _check_type(leaf: Any, noun: str, advice: str, name: str) -> None:
     if not hasattr(leaf, "dtype"):
         raise TypeError(
-            f"{noun} must be arrays. Received: {type(leaf).__name__} in the {name}. {_FORMS}"
+            f"{noun} must be arrays. Received: {type(leaf).__name__} in the {name}. {FORMS}"
         )
     if is_text(leaf.dtype):
         return
+    if getattr(leaf.dtype, "kind", "") in tuple("mM"):
+        raise TypeError(
+            f"{noun} must be numbers. Received: {leaf.dtype.name} in the {name}. Convert "
+            "dates to numbers, for example of days."
+        )
     dtype = tf.as_dtype(leaf.dtype)
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         raise TypeError(
