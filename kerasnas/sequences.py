@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numbers
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["block_split", "padded", "token_ids", "windows"]
+__all__ = [
+    "WINDOW",
+    "block_split",
+    "distinct_split",
+    "padded",
+    "size_of",
+    "token_ids",
+    "windows",
+]
+
+WINDOW = 64
+"""Tokens of a language model's examples, where no length is given."""
 
 _RUNS = 10  # in which a part is held out
 _LARGEST = 2**31 - 1
@@ -36,6 +48,9 @@ def padded(
             f"Sequences have a length of 1 or more. Received: length={length}. Pass how many "
             "steps or tokens a network is to see."
         )
+    if isinstance(sequences, np.ndarray) and sequences.ndim > 1 and len(sequences):
+        if length in (None, sequences.shape[1]):
+            return sequences  # which may be a file, larger than memory
     rows = sequences.to_list() if hasattr(sequences, "to_list") else sequences
     rows = [np.asarray(row) for row in rows]
     kinds = {row.shape[1:] for row in rows}
@@ -63,6 +78,23 @@ def padded(
     return block
 
 
+def size_of(vocabulary: Sequence[str] | int) -> int:
+    """How many different tokens there are, from their number or a list of them.
+
+    Raises:
+        TypeError: If it is neither. A text would be a list of its letters.
+    """
+    if isinstance(vocabulary, numbers.Integral) and not isinstance(vocabulary, bool):
+        return int(vocabulary)
+    if isinstance(vocabulary, str | bytes | Mapping) or not isinstance(vocabulary, Collection):
+        raise TypeError(
+            "A vocabulary is a list of words, or the number of different tokens. Received: "
+            f"vocabulary={vocabulary!r:.60}. Pass a list such as ['red', 'green'], or a whole "
+            "number."
+        )
+    return len(vocabulary)
+
+
 def token_ids(
     x: Any,
     *,
@@ -83,6 +115,7 @@ def token_ids(
         `(n, length)`.
 
     Raises:
+        TypeError: If the vocabulary is neither a list nor a number.
         ValueError: If the vocabulary is missing or too small, lengths differ and none is
             given, or these are no whole numbers of 0 or more.
     """
@@ -92,7 +125,7 @@ def token_ids(
             f"{name}, and vocabulary=None. Pass vocabulary=[...], the text of each token, or "
             "how many there are."
         )
-    size = vocabulary if isinstance(vocabulary, int | np.integer) else len(vocabulary)
+    size = size_of(vocabulary)
     tokens = padded(x, length, name)
     if tokens.ndim != 2 or tokens.dtype.kind not in "iuf" or (tokens != np.rint(tokens)).any():
         raise ValueError(
@@ -106,7 +139,7 @@ def token_ids(
             f"{tokens.min():.0f} to {tokens.max():.0f} in the {name}, and a vocabulary of "
             f"{size}. Pass all of the vocabulary, padding included."
         )
-    return tokens.astype(np.int32)
+    return tokens.astype(np.int32, copy=False)
 
 
 def windows(
@@ -176,4 +209,27 @@ def block_split(
     for start, end, size in zip(borders[:-1], borders[1:], sizes, strict=True):
         first = rng.integers(start, end - size + 1)
         chosen[first : first + size] = True
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def distinct_split(
+    examples: Sequence[Hashable], share: float, seed: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split rows that follow one another as `block_split` does, equal ones to one side.
+
+    Args:
+        examples: What each row holds: texts, or the bytes of tokens.
+        share: Of the second part, of rows that are different.
+        seed: As of `block_split`.
+
+    Returns:
+        The row numbers of each part, ascending.
+
+    Raises:
+        ValueError: If fewer than two rows are different.
+    """
+    numbered: dict[Hashable, int] = {}
+    groups = np.array([numbered.setdefault(one, len(numbered)) for one in examples], int)
+    _, part = block_split(len(numbered), share, seed)
+    chosen = np.isin(groups, part)
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from kerasnas.sequences import block_split, padded, token_ids, windows
+from kerasnas.sequences import (
+    block_split,
+    distinct_split,
+    padded,
+    size_of,
+    token_ids,
+    windows,
+)
 
 
 def test_short_sequences_are_padded_and_long_ones_cut():
@@ -66,6 +73,23 @@ def test_tokens_that_are_none_get_a_sentence(x, settings, words):
         token_ids(x, name="data", **settings)
 
 
+@pytest.mark.parametrize("vocabulary", ["words", b"words", 50.0, True, {"a": 1}])
+def test_a_vocabulary_that_is_no_list_and_no_number_gets_a_sentence(vocabulary):
+    with pytest.raises(TypeError, match=r"list of words, or the number.*Received: voc"):
+        size_of(vocabulary)
+    with pytest.raises(TypeError, match="list of words"):
+        token_ids([[1, 2]], vocabulary=vocabulary)
+
+
+def test_the_size_of_a_vocabulary_is_its_number_or_its_length():
+    assert [size_of(one) for one in (7, np.int64(7), ["a", "b"], np.array(["a"]))] == [
+        7,
+        7,
+        2,
+        1,
+    ]
+
+
 class TestWindows:
     def test_labels_are_the_tokens_shifted_by_one(self):
         x, y = windows(np.arange(10), 3)
@@ -106,3 +130,16 @@ class TestBlockSplit:
     def test_one_row_cannot_be_split(self):
         with pytest.raises(ValueError, match="Received: 1"):
             block_split(1, 0.5, 0)
+
+
+def test_equal_rows_stay_on_one_side_of_a_split():
+    rows = [f"text {i % 25}" for i in range(100)]
+    rest, part = distinct_split(rows, 0.2, 0)
+    assert sorted([*rest, *part]) == list(range(100))
+    assert len(part) == 20
+    assert not {rows[i] for i in rest} & {rows[i] for i in part}
+
+
+def test_rows_that_are_all_equal_cannot_be_split():
+    with pytest.raises(ValueError, match="two examples or more"):
+        distinct_split(["a"] * 9, 0.5, 0)
