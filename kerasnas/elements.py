@@ -77,6 +77,8 @@ def is_batched(fields: dict[str, Any], y: Any, given: Mapping[str, str | None]) 
     if list(fields) != [ONE] or isinstance(fields[ONE], Mapping):
         return _leading(shapes)
     x_shape = shapes[0]
+    if len(x_shape) == 1 and not is_text(leaves[0].dtype):
+        return False  # one row of numbers: an example has an axis at least
     ranks = LAYOUTS.get(given[ONE] or "", ())
     if y is None:  # texts, or tokens
         return len(x_shape) == (1 if is_text(leaves[0].dtype) else 2)

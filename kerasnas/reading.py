@@ -28,14 +28,13 @@ from kerasnas.elements import (
     sliced,
 )
 from kerasnas.input_reader import InputReader, resize, varying_sizes
-from kerasnas.sequences import windows
+from kerasnas.sequences import WINDOW, windows
 
 __all__ = ["LAYOUTS", "Layout", "Reader", "resize"]
 
 Layout = str | Mapping[str, str] | None
 
 _CHUNK = 256  # examples read at a time
-_WINDOW = 64  # tokens of a language model's examples
 # What TensorFlow Datasets calls what goes in and what is to come out.
 _INPUT_KEYS = ("image", "text", "audio")
 _TARGET_KEYS = ("label", "segmentation_mask", "objects")
@@ -197,7 +196,7 @@ class Reader:
         try:
             for x, *rest in dataset.prefetch(2).as_numpy_iterator():
                 y = rest[0] if spec[1] is not None else None
-                yield (x, y, *rest[1:])
+                yield (x, _cut_with(x.get(ONE), y), *rest[1:])
         except tf.errors.InvalidArgumentError as error:
             different = re.search(r"different shapes in component 0\.(.*?\.)", error.message)
             if different is None:
@@ -249,7 +248,7 @@ class Reader:
             fields[ONE], labels = padded_alike(fields[ONE], labels, length)
         fields = {key: input_of(leaf, length, name) for key, leaf in fields.items()}
         if labels is None and _is_long_text(fields.get(ONE)):
-            fields[ONE], labels = windows(fields[ONE], self._length or _WINDOW)
+            fields[ONE], labels = windows(fields[ONE], self._length or WINDOW)
         return fields, labels, weight
 
     def _length_with(self, y: Any) -> int | None:
@@ -380,6 +379,16 @@ def _listed(names: Iterable[str]) -> str:
 def _is_long_text(x: Any) -> bool:
     """Whether these are the tokens of one text rather than a row of them an example."""
     return isinstance(x, np.ndarray) and x.ndim == 1 and x.dtype.kind in "iu"
+
+
+def _cut_with(x: Any, y: Any) -> Any:
+    """The labels of tokens that were cut, cut alike where they are those that follow."""
+    if getattr(x, "ndim", 0) != 2 or getattr(y, "ndim", 0) != 2:
+        return y
+    length = x.shape[1]
+    if not 1 < length < y.shape[1] or (y[:, : length - 1] != x[:, 1:]).any():
+        return y
+    return y[:, :length]
 
 
 def _followed(tokens: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -144,8 +144,17 @@ class TestTokens:
         np.testing.assert_array_equal(reader.values(), tokens[:, :6])
         np.testing.assert_array_equal(y, tokens[:, 1:7])
 
-    def test_labels_are_cut_with_their_tokens(self):
-        reader, y = read((tokens[:, :-1], tokens[:, 1:]), length=6, **AS_TOKENS)
+    @pytest.mark.parametrize(
+        "form",
+        [
+            tuple,
+            Dataset.from_tensor_slices,
+            lambda pair: Dataset.from_tensor_slices(pair).batch(7),
+        ],
+    )
+    def test_labels_are_cut_with_their_tokens(self, form):
+        pair = tokens[:, :-1], tokens[:, 1:]
+        reader, y = read(form(pair), length=6, **AS_TOKENS)
         np.testing.assert_array_equal(reader.values(), tokens[:, :6])
         np.testing.assert_array_equal(y, tokens[:, 1:7])
 
@@ -159,7 +168,8 @@ class TestTokens:
 
     def test_several_labels_are_not_cut(self):
         labels = (rng.random((N, 13)) > 0.5).astype(int)
-        assert read((tokens, labels), length=6, **AS_TOKENS)[1].shape == (N, 13)
+        for data in ((tokens, labels), Dataset.from_tensor_slices((tokens, labels))):
+            assert read(data, length=6, **AS_TOKENS)[1].shape == (N, 13)
 
 
 class TestLists:
