@@ -40,7 +40,7 @@ _DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "waveform": {"geometry": 1.0, "level": 1.0, "noise": 0.0},
     "series": {"geometry": 0.0, "level": 0.0, "noise": 0.5},
     "table": {"noise": 0.0, "erase": 0.0},
-    "tokens": {"erase": 0.5},
+    "tokens": {"erase": 0.0},  # in a vocabulary of your own token 1 may be a word
 }
 
 _STEPS: Mapping[str, Mapping[str, Step]] = {
@@ -130,7 +130,7 @@ def augmentation(
     settings: Mapping[str, float] | None = None,
     strength: float = 1.0,
 ) -> Vary | None:
-    """How examples are varied, for `Examples.dataset(map_batch=...)`.
+    """How examples are varied, for `Examples.dataset(vary=...)`.
 
     What each setting does at 1, and its default:
 
@@ -157,7 +157,9 @@ def augmentation(
     |              |            |     | may be stretched or scaled is up to what it measures  |
     | `"table"`    | `noise`    | 0   | noise of 10 % of a column's deviation                 |
     |              | `erase`    | 0   | up to 20 % of the columns taken from another row      |
-    | `"tokens"`   | `erase`    | 0.5 | 20 % of the words replaced by the unknown token, 1    |
+    | `"tokens"`   | `erase`    | 0   | 20 % of the tokens but 0, which is padding, replaced  |
+    |              |            |     | by 1, the unknown word of tokens made from texts; not |
+    |              |            |     | for tokens in which 0 and 1 stand for words           |
     | all but that | `mix`      | 0   | examples mixed with others (mixup; one half of single |
     |              |            |     | images CutMix)                                        |
 

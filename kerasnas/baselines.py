@@ -348,7 +348,7 @@ class _Standard:
 
 
 class _Words:
-    """How often tokens and pairs of neighbours are there, by TF-IDF; 0 is padding."""
+    """How often tokens and pairs of neighbours are there, by TF-IDF; ends of 0 are padding."""
 
     def fit(self, x: Array) -> Self:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -368,7 +368,7 @@ class _Words:
 
 
 def _words(tokens: Array) -> list[Any]:
-    kept = tokens[tokens != 0].tolist()
+    kept = np.trim_zeros(tokens, "b").tolist()
     return [*zip(kept, strict=True), *itertools.pairwise(kept)]
 
 

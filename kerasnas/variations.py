@@ -12,9 +12,9 @@ import math
 import tensorflow as tf
 
 from kerasnas.moves import read_in_time
+from kerasnas.preprocessing import UNKNOWN
 
 __all__ = [
-    "UNKNOWN",
     "brightened",
     "forgotten",
     "hidden",
@@ -29,9 +29,6 @@ __all__ = [
     "span",
     "swapped",
 ]
-
-UNKNOWN = 1
-"""The token that stands for an unknown word, as in `keras.layers.TextVectorization`."""
 
 _ZOOM, _SHIFT = 0.1, 0.1
 _MASKED = 0.15  # share of the frames, and of the bands, that are hidden at most
@@ -168,7 +165,9 @@ def swapped(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
 
 
 def forgotten(x: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
-    """Replace up to 20 % of the tokens by the unknown one; padding, 0, stays.
+    """Replace up to 20 % of the tokens by the unknown one, 1; padding, 0, stays.
+
+    Only for tokens that mean so, as those that `TextPreprocessing` makes.
 
     Reference:
         Gal and Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent

@@ -204,6 +204,12 @@ class TestSettings:
             "erase": 0.5,
         }
 
+    def test_tokens_stay_what_they_are_unless_asked_for(self):
+        assert augmentation((12,), "tokens") is None
+        x = np.full((50, 12), 7, np.int32)
+        varied, _ = augmentation((12,), "tokens", None, {"erase": 1})(x, None, (0, 0))
+        assert set(np.unique(varied)) == {1, 7}
+
     def test_less_strength_varies_less(self):
         x = batch("series", 50)
         distance = [

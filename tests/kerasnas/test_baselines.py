@@ -148,11 +148,12 @@ def test_bytes_and_fractions_are_the_same_images(kind):
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-2)
 
 
-def test_pairs_of_tokens_say_more_than_tokens():
+@pytest.mark.parametrize("word", [2, 0])  # 0 is padding at the end alone
+def test_pairs_of_tokens_say_more_than_tokens(word):
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=200)
     noise = rng.integers(4, 9, size=(200, 4))
-    pair = np.where(labels[:, None], [2, 3], [3, 2])
+    pair = np.where(labels[:, None], [word, 3], [3, word])
     tokens = np.concatenate([noise[:, :2], pair, noise[:, 2:], 0 * noise], axis=1)
     model = baseline(Classification(2), "tokens").fit(tokens[:150], labels[:150])
     assert Classification(2).scores(labels[150:], model.predict(tokens[150:]))["accuracy"] == 1

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from kerasnas import variations
+from kerasnas.preprocessing import UNKNOWN
 
 SEED = (0, 3)
 
@@ -124,7 +125,7 @@ class TestHiding:
         varied = variations.forgotten(x, 1.0, SEED).numpy()
         assert varied.dtype == np.int32
         np.testing.assert_array_equal(varied[:, 50:], 0)
-        lost = varied[:, :50] == variations.UNKNOWN
+        lost = varied[:, :50] == UNKNOWN
         np.testing.assert_array_equal(varied[:, :50][~lost], x[:, :50][~lost])
         assert 0.18 < lost.mean() < 0.22
 
