@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 __all__ = [
     "LAYOUTS",
     "ONE",
-    "columns_of",
     "combined",
     "is_batched",
     "is_column",
@@ -47,11 +46,6 @@ def is_text(dtype: Any) -> bool:
 def is_frame(x: Any) -> bool:
     """Whether it is a data frame of some library: columns by name."""
     return hasattr(x, "columns") and hasattr(x, "__getitem__") and not isinstance(x, Mapping)
-
-
-def columns_of(frame: Any) -> dict[str, Any]:
-    """The columns of a data frame by name."""
-    return {str(name): np.asarray(frame[name]) for name in frame.columns}
 
 
 def is_column(leaf: Any) -> bool:

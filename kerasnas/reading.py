@@ -18,7 +18,6 @@ from kerasnas.arrays import FORMS, input_of, inputs_of_list, labels_of, padded_a
 from kerasnas.elements import (
     LAYOUTS,
     ONE,
-    columns_of,
     combined,
     is_batched,
     is_column,
@@ -29,6 +28,7 @@ from kerasnas.elements import (
 )
 from kerasnas.input_reader import InputReader, resize, varying_sizes
 from kerasnas.sequences import WINDOW, windows
+from search_spaces.table import columns_of
 
 __all__ = ["LAYOUTS", "Layout", "Reader", "resize"]
 
