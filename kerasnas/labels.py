@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from search_spaces.boxes import check_boxes
+
 __all__ = [
     "IGNORED",
     "Objects",
@@ -30,8 +32,6 @@ IGNORED = 255
 
 _BOXES = ("boxes", "bbox")
 _CLASSES = ("labels", "classes", "label")
-_LIKE_PIXELS = 2.0  # a coordinate from which on boxes are no fractions by any rounding
-_ROUNDING = 1e-4  # by which a fraction may exceed the image
 _SAMPLE = 100_000  # values looked at to see that there are fractions
 
 
@@ -285,7 +285,7 @@ def objects(
         )
     images = np.repeat(np.arange(len(counts)), counts)[every >= 0]
     boxes = np.concatenate([np.zeros((0, 4)), *y.boxes])[every >= 0]
-    _check_boxes(boxes, images, name)
+    check_boxes(boxes, images, name)
     per_image = np.bincount(images, minlength=len(counts))
     rows = np.full((len(counts), max(1, int(per_image.max())), 5), -1, np.float32)
     place = np.arange(len(images)) - np.repeat(np.cumsum(per_image) - per_image, per_image)
@@ -472,33 +472,3 @@ def _box_array(box: Any, image: int, name: str) -> NDArray[Any]:
             "top, left, bottom and right as fractions of the image."
         )
     return array
-
-
-def _check_boxes(boxes: NDArray[Any], image: NDArray[np.int64], name: str) -> None:
-    """Refuse what is no part of an image, telling apart the ways in which it happens."""
-    order = "Boxes are top, left, bottom and right as fractions of the image"
-    sides = boxes[:, 2:] - boxes[:, :2]
-    with np.errstate(invalid="ignore"):
-        cases = (
-            (~np.isfinite(boxes), "that are not finite", "Leave such boxes out"),
-            (boxes > _LIKE_PIXELS, "which looks like pixels", "Divide by height and width"),
-            (
-                (boxes < -_ROUNDING) | (boxes > 1 + _ROUNDING),
-                "which lies outside the image",
-                "Clip it to the image",
-            ),
-            (sides < 0, "which ends before it begins", "Bring the numbers into that order"),
-            (
-                sides == 0,
-                "which has no area",
-                "Leave such boxes out; class -1 marks padding",
-            ),
-        )
-    for wrong, what, advice in cases:
-        rows = np.flatnonzero(wrong.any(axis=1))
-        if len(rows):
-            shown = ", ".join(f"{value:.6g}" for value in boxes[rows[0]])
-            raise ValueError(
-                f"{order}. Received: ({shown}) in example {image[rows[0]]} of the {name}, "
-                f"{what}. {advice}."
-            )

@@ -13,7 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from search_spaces.pyramid import grid_shape
 
-__all__ = ["BOX_CHANNELS", "STRIDES", "decode", "decode_batch", "encode", "encode_boxes"]
+__all__ = [
+    "BOX_CHANNELS",
+    "STRIDES",
+    "check_boxes",
+    "decode",
+    "decode_batch",
+    "encode",
+    "encode_boxes",
+]
 
 Array = NDArray[np.float32]
 
@@ -23,9 +31,52 @@ BOX_CHANNELS = 4
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
 """Sides that a cell can have, in pixels."""
 
+_LIKE_PIXELS = 2.0  # a coordinate from which on boxes are no fractions by any rounding
+_ROUNDING = 1e-4  # by which a fraction may exceed the image
 _LEAST_IOU = 0.7  # of a box that is moved off its centre and still counts as near
 _PEAKS = 512  # of an image that are looked at
 _CHUNK = 256  # images decoded at a time
+
+
+def check_boxes(
+    boxes: NDArray[Any], images: NDArray[np.int64] | None = None, name: str = ""
+) -> None:
+    """Refuse what is no part of an image, telling apart the ways in which it happens.
+
+    Args:
+        boxes: `(objects, 4)`: top, left, bottom and right as fractions of the image. They may
+            exceed it by what rounding does.
+        images: The number of the image of each, for the message; `None` is one image.
+        name: What the data set is called in messages; empty for none.
+
+    Raises:
+        ValueError: If boxes are not finite, lie outside the image, or have no area.
+    """
+    order = "Boxes are top, left, bottom and right as fractions of the image"
+    sides = boxes[:, 2:] - boxes[:, :2]
+    with np.errstate(invalid="ignore"):
+        cases = (
+            (~np.isfinite(boxes), "that are not finite", "Leave such boxes out"),
+            (boxes > _LIKE_PIXELS, "which looks like pixels", "Divide by height and width"),
+            (
+                (boxes < -_ROUNDING) | (boxes > 1 + _ROUNDING),
+                "which lies outside the image",
+                "Clip it to the image",
+            ),
+            (sides < 0, "which ends before it begins", "Bring the numbers into that order"),
+            (
+                sides == 0,
+                "which has no area",
+                "Leave such boxes out; class -1 marks padding",
+            ),
+        )
+    for wrong, what, advice in cases:
+        rows = np.flatnonzero(wrong.any(axis=1))
+        if len(rows):
+            shown = ", ".join(f"{value:.6g}" for value in boxes[rows[0]])
+            where = "" if images is None else f" in example {images[rows[0]]}"
+            where += f" of the {name}" if name else ""
+            raise ValueError(f"{order}. Received: ({shown}){where}, {what}. {advice}.")
 
 
 def encode(
@@ -288,13 +339,7 @@ def _checked(
             f"Classes must be whole numbers from 0 to {num_classes - 1}. Received: "
             f"{sorted(set(classes.tolist()))}. Check `num_classes`, or count from 0."
         )
-    outside = len(boxes) and (boxes.min() < -1e-6 or boxes.max() > 1 + 1e-6)
-    if outside or not (boxes[:, 2:] > boxes[:, :2]).all():
-        raise ValueError(
-            "Boxes are (top, left, bottom, right) as fractions of the image, with an area. "
-            f"Received: {boxes.tolist()}. Divide pixels by height and width, clip, and leave "
-            "out empty boxes."
-        )
+    check_boxes(boxes)
     return np.clip(boxes, 0, 1), classes
 
 

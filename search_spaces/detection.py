@@ -18,6 +18,7 @@ from search_spaces.box_metrics import COCO_IOUS, average_precisions, matched
 from search_spaces.boxes import (
     BOX_CHANNELS,
     STRIDES,
+    check_boxes,
     decode,
     decode_batch,
     encode,
@@ -32,7 +33,6 @@ __all__ = ["CenterLoss", "Detection", "decode", "encode_boxes"]
 _PRIOR = math.log(0.1 / 0.9)  # an untrained network sees an object in every tenth cell
 _FOUND = 0.3  # score from which on a box counts as found
 _LISTED = 0.01  # and as ranked
-_ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,23 +143,7 @@ class Detection(Task):
         _targets.check_finite(objects)
         there = objects[..., 4] != -1
         _targets.check_whole(objects[there][:, 4], self.num_classes, "Classes of boxes")
-        boxes = objects[..., :4]
-        outside = (boxes < -_ROUNDING).any(-1) | (boxes > 1 + _ROUNDING).any(-1)
-        for wrong, what, advice in (
-            (outside, "lie within the image", "Divide pixels by height and width, and clip"),
-            (
-                (boxes[..., 2:] <= boxes[..., :2]).any(-1),
-                "have an area",
-                "Leave empty boxes out, and check the order",
-            ),
-        ):
-            image, place = (index[:1] for index in np.nonzero(wrong & there))
-            if len(image):
-                raise ValueError(
-                    f"Boxes must {what}: (top, left, bottom, right) as fractions of it. "
-                    f"Received: {boxes[image, place][0].tolist()} in example {image[0]}. "
-                    f"{advice}."
-                )
+        check_boxes(objects[there][:, :4], np.nonzero(there)[0])
 
     def _size(self) -> tuple[int, ...]:
         if self.image_shape is None:

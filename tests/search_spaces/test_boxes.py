@@ -177,8 +177,8 @@ def test_of_boxes_that_overlap_the_best_of_each_class_stays():
     [
         ([[0, 0, 1, 1]], [0, 1], "1 boxes and 2 classes"),
         ([[0, 0, 1, 1]], [2], r"from 0 to 1\. Received: \[2\]"),
-        ([[0, 0, 64, 64]], [0], "Divide pixels by height and width"),
-        ([[0.5, 0.5, 0.5, 0.9]], [0], "leave out empty boxes"),
+        ([[0, 0, 64, 64]], [0], "looks like pixels. Divide by height and width"),
+        ([[0.5, 0.5, 0.5, 0.9]], [0], "no area. Leave such boxes out"),
     ],
 )
 def test_what_is_no_box_is_refused(boxes, classes, said):

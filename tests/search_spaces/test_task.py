@@ -381,9 +381,9 @@ def test_good_targets_pass(task):
         (
             Detection(2),
             [[[0, 0, 9, 9, 1]]],
-            r"within the image.*Received: \[0, 0, 9, 9\] in ex",
+            r"fractions of the image.*Received: \(0, 0, 9, 9\) in example 0,",
         ),
-        (Detection(2), [[[0.5, 0, 0.5, 1, 1]]], r"must have an area"),
+        (Detection(2), [[[0.5, 0, 0.5, 1, 1]]], r"has no area"),
         (Detection(2), [[[0, 0, 1, 1, 2]]], r"Classes of boxes .*Received: \[2\]\."),
         (Detection(2), [[0, 0, 1, 1]], r"shape \(n, any, 5\).* Received: shape \(1, 4\)"),
     ],
