@@ -13,7 +13,14 @@ from kerasnas.elements import leaves_of
 from kerasnas.input_reader import varying_sizes
 from kerasnas.sequences import padded
 
-__all__ = ["FORMS", "input_of", "inputs_of_list", "labels_of", "padded_alike"]
+__all__ = [
+    "FORMS",
+    "input_of",
+    "inputs_of_list",
+    "labels_of",
+    "padded_alike",
+    "texts_of_tokens",
+]
 
 FORMS = (
     "Pass a tf.data.Dataset of (x, y), (x, y, sample_weight) or {'image': x, 'label': y}, "
@@ -96,6 +103,21 @@ def labels_of(y: Any, name: str) -> Any:
         return list(y)  # `kerasnas.labels` knows what the matter is
     # NumPy makes texts of numbers among texts: `kerasnas.labels` looks at them one by one.
     return list(y) if array.dtype.kind in "US" and isinstance(y, tuple | list) else array
+
+
+def texts_of_tokens(x: Any) -> list[NDArray[Any]] | None:
+    """Texts as token numbers: one long array, or lists of several lengths; else `None`.
+
+    Rows of one length are examples, not texts.
+    """
+    x = _unragged(x)
+    if not (isinstance(x, list | tuple) or hasattr(x, "__array__")):
+        return None
+    shape = _shape(x)
+    texts = [x] if shape is not None and len(shape) == 1 else x if shape is None else []
+    arrays = [np.asarray(text) for text in texts if len(_shape(text) or ()) == 1]
+    whole = len(arrays) == len(texts) and all(one.dtype.kind in "iu" for one in arrays)
+    return arrays if arrays and whole else None
 
 
 def padded_alike(x: Any, y: Any, length: int) -> tuple[Any, Any]:

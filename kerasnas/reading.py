@@ -14,7 +14,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edge_devices.spelling import did_you_mean
-from kerasnas.arrays import FORMS, input_of, inputs_of_list, labels_of, padded_alike
+from kerasnas.arrays import (
+    FORMS,
+    input_of,
+    inputs_of_list,
+    labels_of,
+    padded_alike,
+    texts_of_tokens,
+)
 from kerasnas.elements import (
     LAYOUTS,
     ONE,
@@ -48,8 +55,8 @@ class Reader:
             dictionary of such names, in which some may be missing. `None` goes by the shape.
         layouts: The layouts to choose from where `layout` is `None`, the most likely first.
         image_size: `(height, width)` to resize all images to.
-        length: Steps or tokens to pad or cut sequences to. A long text of tokens alone is
-            cut into windows of as many, 64 by default.
+        length: Steps or tokens to pad or cut sequences to. Texts that are tokens alone, of
+            several lengths or one long one, are cut into windows of as many, 64 by default.
         steps: Elements to read from each data set; arrays are read whole.
         alone: Whether there may be inputs without labels: texts, or tokens, of which each
             is the label of those before it.
@@ -246,9 +253,10 @@ class Reader:
         length = self._length_with(labels)
         if ONE in fields and length is not None and labels is not None:
             fields[ONE], labels = padded_alike(fields[ONE], labels, length)
+        texts = None if labels is not None else texts_of_tokens(fields.get(ONE))
+        if texts is not None:
+            fields[ONE], labels = windows(texts, self._length or WINDOW)
         fields = {key: input_of(leaf, length, name) for key, leaf in fields.items()}
-        if labels is None and _is_long_text(fields.get(ONE)):
-            fields[ONE], labels = windows(fields[ONE], self._length or WINDOW)
         return fields, labels, weight
 
     def _length_with(self, y: Any) -> int | None:
@@ -272,6 +280,8 @@ class Reader:
         pair = isinstance(element, tuple | list) and len(element) in (2, 3)
         if pair and all(isinstance(part, str) for part in element):
             pair = False  # two texts
+        if self._alone and isinstance(element, list) and texts_of_tokens(element[0]):
+            pair = False  # as token numbers
         if pair and element[1] is not None:
             return tuple(element)
         if self._alone:
@@ -374,11 +384,6 @@ def _listed(names: Iterable[str]) -> str:
     return (
         "one input without a name" if list(names) == [ONE] else f"the inputs {sorted(names)}"
     )
-
-
-def _is_long_text(x: Any) -> bool:
-    """Whether these are the tokens of one text rather than a row of them an example."""
-    return isinstance(x, np.ndarray) and x.ndim == 1 and x.dtype.kind in "iu"
 
 
 def _cut_with(x: Any, y: Any) -> Any:

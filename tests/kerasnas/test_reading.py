@@ -136,6 +136,16 @@ class TestTokens:
     def test_windows_are_of_64_tokens_by_default(self):
         assert read(list(range(1000)), **AS_LANGUAGE)[0].values().shape == (15, 64)
 
+    @pytest.mark.parametrize("count", [2, 3, 4])
+    @pytest.mark.parametrize("form", [list, np.array])
+    def test_texts_of_several_lengths_share_windows(self, count, form):
+        texts = [form(range(100 * i, 100 * i + 30 + i)) for i in range(count)]
+        reader, y = read(texts, length=8, **AS_LANGUAGE)
+        whole = np.concatenate(texts)
+        used = (len(whole) - 1) // 8 * 8
+        np.testing.assert_array_equal(reader.values().reshape(-1), whole[:used])
+        np.testing.assert_array_equal(y.reshape(-1), whole[1 : used + 1])
+
     @pytest.mark.parametrize(
         "data", [tokens, tokens.tolist(), Dataset.from_tensor_slices(tokens)]
     )
