@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_devices.spelling import did_you_mean
 from search_spaces.segmentation import Segmentation
+from search_spaces.targets import class_numbers
 from search_spaces.task import Classification, MultiLabel, Task
 
 __all__ = ["PixelWeights", "balanced", "class_weights"]
@@ -58,7 +59,7 @@ def balanced(
     found = (
         _of_labels(np.asarray(targets), of_class)
         if isinstance(task, MultiLabel)
-        else of_class[_labels(targets)]
+        else of_class[class_numbers(targets)]
     )
     return found if weight is None else found * np.asarray(weight, np.float32)
 
@@ -93,15 +94,15 @@ def class_weights(
             "examples by sample weights in the data set instead."
         )
     classes = task.num_classes + isinstance(task, MultiLabel)
+    counts = _counts(targets, task, classes)
     if isinstance(class_weight, Mapping):
-        return _given(class_weight, task.num_classes, classes)
+        return _given(class_weight, task.num_classes, counts)
     if class_weight != "balanced":
         raise ValueError(
             "Class weights are 'balanced' or a dict from classes to weights. Received: "
-            f"class_weight={class_weight!r}. {did_you_mean(class_weight, ['balanced'])}"
+            f"class_weight={class_weight!r}. {did_you_mean(str(class_weight), ['balanced'])}"
             "Use, for example, {0: 1.0, 1: 5.0}."
         )
-    counts = _counts(targets, task, classes)
     there = counts > 0
     weights = np.ones(classes, np.float64)
     weights[there] = counts.sum() / (there.sum() * counts[there])
@@ -118,7 +119,7 @@ def _counts(targets: Any, task: Task, classes: int) -> NDArray[np.int64]:
         none = (~there.any(axis=1)).sum()
         return np.append(there.sum(axis=0), none).astype(np.int64)
     if isinstance(task, Classification):
-        return np.bincount(_labels(targets), minlength=classes)
+        return np.bincount(class_numbers(targets), minlength=classes)
     ignored = getattr(task, "ignore_class", None)
     counts = np.zeros(classes, np.int64)
     for start in range(0, len(targets), _CHUNK):
@@ -126,12 +127,6 @@ def _counts(targets: Any, task: Task, classes: int) -> NDArray[np.int64]:
         inside = masks[(masks >= 0) & (masks < classes)]
         counts += np.bincount(inside[inside != ignored], minlength=classes)
     return counts
-
-
-def _labels(targets: Any) -> NDArray[np.int64]:
-    targets = np.asarray(targets)
-    labels: NDArray[np.int64] = targets.argmax(axis=1) if targets.ndim == 2 else targets
-    return labels
 
 
 def _of_labels(targets: NDArray[Any], of_class: NDArray[Any]) -> NDArray[np.float32]:
@@ -159,9 +154,9 @@ def _of_pixels(of_class: NDArray[np.float32], ignore_class: int | None) -> Pixel
 
 
 def _given(
-    class_weight: Mapping[int, float], num_classes: int, classes: int
+    class_weight: Mapping[int, float], num_classes: int, counts: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    weights = np.ones(classes, np.float32)
+    weights = np.ones(len(counts), np.float32)
     for label, weight in class_weight.items():
         if not (
             isinstance(label, numbers.Integral)
@@ -179,9 +174,9 @@ def _given(
                 "counts five times."
             )
         weights[label] = weight
-    if not weights[:num_classes].any():
+    if not weights[:num_classes][counts[:num_classes] > 0].any():
         raise ValueError(
-            "Some class must count. Received: "
+            "Some class that occurs must count. Received: "
             f"class_weight={dict(class_weight)!r}. Give one a weight above 0."
         )
     return weights

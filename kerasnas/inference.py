@@ -15,6 +15,7 @@ from kerasnas.recognition import Layout, Shape, recognise
 from kerasnas.tasks import NAMES, check_task
 from search_spaces.detection import Detection
 from search_spaces.segmentation import Segmentation
+from search_spaces.targets import class_numbers
 from search_spaces.task import Classification, MultiLabel, NextToken, Regression, Task
 
 __all__ = ["Problem", "fitted", "infer", "name_classes", "recognise", "targets_of"]
@@ -278,7 +279,7 @@ def _has_scale(task: Any) -> bool:
 
 def _count_classes(y: NDArray[Any], names: list[str] | None) -> int:
     """Return the number of classes, those without an example included."""
-    present = np.unique(_hard(y))
+    present = np.unique(class_numbers(y))
     if len(present) < 2:
         raise ValueError(
             "Classification needs two classes or more. Received: training data that holds "
@@ -313,30 +314,24 @@ def _check_known_classes(
 ) -> None:
     """Refuse classes that are new, and another form of labels than in training."""
     if raw.dtype.kind == "U" and raw.ndim == 1:
-        known = np.asarray(names or [], np.str_)[np.unique(_hard(train))] if names else []
-        unknown = [repr(str(one)) for one in np.setdiff1d(raw, known)]
-        shown = f"class{'es' * (len(unknown) > 1)} {', '.join(unknown[:5])}"
-        form_differs = False
-    else:
-        form_differs = raw.shape[1:] != train.shape[1:]
-        if not form_differs and not forms.is_whole(raw) and raw.ndim == 1:
-            return  # refused for what they are
-        new = np.setdiff1d(_hard(raw), _hard(train)) if not form_differs else np.zeros(0)
-        unknown, shown = list(new), name_classes(new.astype(np.int64), names)
-    if form_differs:
+        known = [names[one] for one in np.unique(class_numbers(train))] if names else []
+        new = np.setdiff1d(raw, np.asarray(known, np.str_))
+        listed = ", ".join(repr(str(one)) for one in new[:5])
+        shown = f"class{'es' * (len(new) > 1)} {listed}"
+    elif raw.shape[1:] != train.shape[1:]:
         raise ValueError(
             "Training and validation labels must have one form. Received: training labels of "
             f"shape {train.shape} and validation labels of shape {raw.shape}. Pass whole "
             "numbers in both, or one-hot labels with the same columns."
         )
-    if unknown:
+    elif raw.ndim == 1 and not forms.is_whole(raw):
+        return  # refused for what they are
+    else:
+        new = np.setdiff1d(class_numbers(raw), class_numbers(train))
+        shown = name_classes(new, names)
+    if len(new):
         raise ValueError(
             "Every validation class must be in the training data. Received: validation data "
             f"with {shown}, which training data lacks. "
             "Split the data again, or leave the class out."
         )
-
-
-def _hard(y: NDArray[Any]) -> NDArray[Any]:
-    """The class of each example: `y`, or the most probable one."""
-    return y.argmax(axis=1) if y.ndim == 2 else y

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "check_finite",
     "check_shape",
     "check_whole",
+    "class_numbers",
     "merged",
     "most_frequent",
     "quantiles",
@@ -82,6 +83,17 @@ def check_whole(
             f"{np.unique(targets[wrong])[:5].tolist()}. Number them from 0, or raise their "
             "number in the task."
         )
+
+
+def class_numbers(labels: ArrayLike) -> NDArray[np.int64]:
+    """The class of each example: its number, or the likeliest of a row.
+
+    Args:
+        labels: Class numbers `(n,)`, or one-hot rows or probabilities `(n, classes)`.
+    """
+    labels = np.asarray(labels)
+    numbers: NDArray[np.int64] = labels.argmax(axis=1) if labels.ndim == 2 else labels
+    return numbers.astype(np.int64)
 
 
 def merged(strata: NDArray[Any]) -> NDArray[np.int64]:

@@ -183,8 +183,7 @@ class Classification(Task):
         return found
 
     def strata(self, targets: ArrayLike) -> NDArray[np.int64]:
-        labels = np.asarray(targets)
-        return labels.argmax(axis=1) if labels.ndim == 2 else labels.astype(np.int64)
+        return _targets.class_numbers(targets)
 
     def check(self, targets: ArrayLike, input_shape: Any) -> None:
         labels = np.asarray(targets)

@@ -119,9 +119,23 @@ def test_tasks_without_classes_to_balance_are_refused(task, class_weight):
         ({True: 1.0}, "from 0 to 2"),
         ({0: -1.0}, "A class weighs a number from 0"),
         ({0: float("nan")}, "A class weighs a number from 0"),
-        ({0: 0, 1: 0, 2: 0}, "Some class must count"),
+        ({0: 0, 1: 0, 2: 0}, "Some class that occurs must count"),
+        (5, "Class weights are 'balanced' or a dict"),
     ],
 )
 def test_other_weights_are_refused(class_weight, message):
     with pytest.raises(ValueError, match=message):
         class_weights(LABELS, Classification(3), class_weight)
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"),
+    [
+        (LABELS, Classification(4)),
+        (np.eye(4)[LABELS], MultiLabel(4)),
+        (LABELS.reshape(-1, 2, 5), Segmentation(4)),
+    ],
+)
+def test_weights_that_leave_only_a_class_without_examples_are_refused(labels, task):
+    with pytest.raises(ValueError, match="Some class that occurs must count"):
+        class_weights(labels, task, {0: 0, 1: 0, 2: 0})
