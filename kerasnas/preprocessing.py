@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import abc
 import json
+import numbers
 import pathlib
+import string
 from collections.abc import Collection, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kerasnas.sequences import block_split, padded, token_ids, windows
+from kerasnas.sequences import block_split, padded, size_of, token_ids, windows
 from search_spaces import table
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
     "TablePreprocessing",
     "TextPreprocessing",
     "block_split",
+    "check_columns",
+    "check_texts",
     "load",
     "padded",
     "token_ids",
@@ -43,6 +47,8 @@ _BATCH = 1024  # texts at a time
 _SHARE = 95  # percent of the training texts that are not cut
 _SPLITS = {"word": "whitespace", "character": "character"}
 _STANDARDIZE = {"word": "lower_and_strip_punctuation", "character": None}
+_LOWERING = ("lower", "lower_and_strip_punctuation")
+_STRIPPING = ("strip_punctuation", "lower_and_strip_punctuation")
 _FEATURE_SPACE = "FeatureSpace"
 
 
@@ -132,6 +138,7 @@ class TextPreprocessing(Preprocessing):
             Padding and unknown are not among them.
 
     Raises:
+        TypeError: If the vocabulary is neither a list nor a number.
         ValueError: If a length or a size is too small, a name unknown, or a word twice in the
             vocabulary.
     """
@@ -147,8 +154,10 @@ class TextPreprocessing(Preprocessing):
         standardize: str | None = "auto",
         vocabulary: Sequence[str] | int | None = None,
     ) -> None:
-        if isinstance(vocabulary, int | np.integer):
-            max_tokens, vocabulary = int(vocabulary), None
+        if vocabulary is not None:
+            size = size_of(vocabulary)
+            if isinstance(vocabulary, numbers.Integral):
+                max_tokens, vocabulary = size, None
         if split not in _SPLITS:
             raise ValueError(
                 f"Texts are split into words or characters. Received: split={split!r}. Pass "
@@ -229,10 +238,21 @@ class TextPreprocessing(Preprocessing):
         return found
 
     def facts(self) -> dict[str, Any]:
+        """What a program does to a text, in this order.
+
+        `lower` are the letters that become small, no others do; `strip` the characters that
+        are left out. A text is then cut into words where characters of `separators` are, of
+        any number, or into its characters where there are none. The place of each in
+        `vocabulary` is its token.
+        """
+        by_word = self._split == "word"
         return {
             "kind": "text",
             "split": self._split,
             "standardize": self._standardize,
+            "lower": string.ascii_uppercase if self._standardize in _LOWERING else "",
+            "strip": string.punctuation if self._standardize in _STRIPPING else "",
+            "separators": string.whitespace if by_word else "",
             "length": self.shape[0],
             "padding": PADDING,
             "unknown": UNKNOWN,
@@ -343,7 +363,17 @@ class TablePreprocessing(Preprocessing):
             raise RuntimeError("Columns become numbers by what was learned: call `fit` first.")
 
 
-def _texts(x: Any) -> list[str]:
+def check_texts(x: Any, name: str) -> None:
+    """Refuse what is no text, by its row in a data set of this name."""
+    _texts(x, name)
+
+
+def check_columns(x: Any, name: str) -> None:
+    """Refuse columns that cannot become numbers, by rows of a data set of this name."""
+    table.check(table.columns_of(x), name)
+
+
+def _texts(x: Any, name: str = "texts") -> list[str]:
     """Texts of any form as a list."""
     values = np.asarray(x, dtype=None if hasattr(x, "dtype") else object)
     if values.ndim == 2 and values.shape[1] == 1:
@@ -357,8 +387,8 @@ def _texts(x: Any) -> list[str]:
     wrong = next((i for i, text in enumerate(texts) if not isinstance(text, str)), None)
     if wrong is not None:
         raise ValueError(
-            f"Texts must be strings. Received: {texts[wrong]!r:.60} in row {wrong}. Fill in "
-            "what is missing, and pass token numbers with a vocabulary."
+            f"Texts must be strings. Received: {texts[wrong]!r:.60} in row {wrong} of the "
+            f"{name}. Fill in what is missing, and pass token numbers with a vocabulary."
         )
     return texts
 

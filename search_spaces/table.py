@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["columns_of", "encode", "encoder", "facts"]
+__all__ = ["check", "columns_of", "encode", "encoder", "facts"]
 
 _BATCH = 4096  # rows encoded at a time
 _LARGEST = 2**31 - 1  # of whole numbers that Keras looks up
@@ -61,6 +61,20 @@ def columns_of(table: Any) -> dict[str, Any]:
         f"column_{number:0{len(str(rows.shape[1] - 1))}}": rows[:, number]
         for number in range(rows.shape[1])
     }
+
+
+def check(columns: Mapping[str, ArrayLike], name: str = "table") -> None:
+    """Refuse what `encoder` would refuse of these rows, categories aside.
+
+    Args:
+        columns: As of `encoder`.
+        name: What the table is called in messages, which count its rows from 0.
+
+    Raises:
+        ValueError: If a column has values of several kinds, or of a kind that is neither; if
+            values are missing; or if columns differ in length.
+    """
+    _arrays(columns, name)
 
 
 def _by_name(given: Sequence[Any], table: Any) -> dict[str, Any]:
@@ -195,9 +209,9 @@ def _batches(space: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     return tf.data.Dataset.from_tensor_slices(columns).batch(_BATCH)
 
 
-def _arrays(columns: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+def _arrays(columns: Mapping[str, ArrayLike], table: str = "table") -> dict[str, NDArray[Any]]:
     """The columns as arrays of texts, whole numbers or numbers."""
-    arrays = {str(name): _array(str(name), values) for name, values in columns.items()}
+    arrays = {str(name): _array(str(name), values, table) for name, values in columns.items()}
     lengths = {name: len(values) for name, values in arrays.items()}
     if not lengths or len(set(lengths.values())) > 1 or not min(lengths.values()):
         raise ValueError(
@@ -207,7 +221,7 @@ def _arrays(columns: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _array(name: str, values: ArrayLike) -> NDArray[Any]:
+def _array(name: str, values: ArrayLike, table: str) -> NDArray[Any]:
     # NumPy would silently turn the numbers among texts into texts.
     array = np.asarray(values, dtype=None if hasattr(values, "dtype") else object)
     if array.ndim != 1:
@@ -216,12 +230,12 @@ def _array(name: str, values: ArrayLike) -> NDArray[Any]:
             "it into several columns."
         )
     if array.dtype.kind in "OT":
-        array = _of_one_kind(name, array)
+        array = _of_one_kind(name, array, table)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         row = int(np.flatnonzero(~np.isfinite(array))[0])
         raise ValueError(
-            f"Numbers must be finite. Received: {array[row]} in row {row} of {name!r}. Fill "
-            "in what is missing, e.g. by the median, or leave the rows out."
+            f"Numbers must be finite. Received: {array[row]} in row {row} of {name!r} in the "
+            f"{table}. Fill in what is missing, e.g. by the median, or leave the rows out."
         )
     if array.dtype.kind == "S":
         array = array.astype(np.str_)
@@ -233,7 +247,7 @@ def _array(name: str, values: ArrayLike) -> NDArray[Any]:
     return array
 
 
-def _of_one_kind(name: str, array: NDArray[Any]) -> NDArray[Any]:
+def _of_one_kind(name: str, array: NDArray[Any], table: str) -> NDArray[Any]:
     kinds: dict[str, int] = {}
     texts = any(isinstance(value, str) for value in array)
     for row, value in enumerate(array):
@@ -249,7 +263,8 @@ def _of_one_kind(name: str, array: NDArray[Any]) -> NDArray[Any]:
         found = ", ".join(f"{kind} (row {row})" for kind, row in kinds.items())
         raise ValueError(
             f"A column holds numbers or texts, not both, and a value in each row. Received: "
-            f"{found} in {name!r}. Convert them to one kind, and fill in what is missing."
+            f"{found} in {name!r} of the {table}. Convert them to one kind, and fill in what "
+            "is missing."
         )
     return np.asarray(array.tolist())
 
@@ -277,5 +292,6 @@ def _check_categories(name: str, values: NDArray[Any], most: int) -> None:
     if found > most:
         raise ValueError(
             f"A column may have {most} categories. Received: {found} in {name!r}. Leave it "
-            "out if it only names rows, join rare categories, or raise `most_categories`."
+            "out if it only names rows, or join rare categories. What are texts to be read "
+            f"goes into a network by its words: pass layout={{{name!r}: 'text'}} to a search."
         )

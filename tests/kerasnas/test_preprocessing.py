@@ -86,7 +86,7 @@ class TestText:
             ([], r"Texts are a list, one an example\. Received: shape \(0,\)"),
             ([["a", "b"]], r"Received: shape \(1, 2\)"),
             (["a", 3], r"must be strings\. Received: 3 in row 1"),
-            (["a", None], r"Received: None in row 1\. Fill in"),
+            (["a", None], r"Received: None in row 1 of the texts\. Fill in"),
             (np.array(["a", np.nan], object), "Received: nan in row 1"),
             (["", "?!"], "must hold words"),
         ],
@@ -110,8 +110,49 @@ class TestText:
         with pytest.raises(ValueError, match=message):
             TextPreprocessing(**settings)
 
+    @pytest.mark.parametrize("vocabulary", ["words", 50.0])
+    def test_a_vocabulary_of_another_kind_is_refused(self, vocabulary):
+        with pytest.raises(TypeError, match="list of words, or the number"):
+            TextPreprocessing(vocabulary=vocabulary)
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {},
+            {"split": "character"},
+            {"split": "character", "standardize": "lower"},
+            {"standardize": "strip_punctuation"},
+            {"standardize": None},
+        ],
+    )
+    def test_the_facts_say_how_to_make_tokens_without_keras(self, settings):
+        every = "".join(map(chr, range(1, 0x250)))
+        texts = [f"a{every}b", *every, "The \u00c4rger, don't!", "x\u00a0y\u2003z", ""]
+        made = TextPreprocessing(length=700, **settings).fit(texts)
+        facts = json.loads(json.dumps(made.facts()))
+
+        def program(text):
+            text = "".join(c.lower() if c in facts["lower"] else c for c in text)
+            text = "".join(c for c in text if c not in facts["strip"])
+            if facts["separators"]:
+                for one in facts["separators"]:
+                    text = text.replace(one, " ")
+                text = [word for word in text.split(" ") if word]
+            known = {word: token for token, word in enumerate(facts["vocabulary"])}
+            tokens = [known.get(word, facts["unknown"]) for word in text][: facts["length"]]
+            return tokens + [facts["padding"]] * (facts["length"] - len(tokens))
+
+        assert made(texts).tolist() == [program(text) for text in texts]
+
 
 class TestTable:
+    def test_rows_of_any_form_give_the_same(self, columns):
+        rows = list(zip(*COLUMNS.values(), strict=True))
+        structured = np.array(rows, [("age", int), ("city", "U4"), ("zip", int)])
+        np.testing.assert_array_equal(columns(structured), columns(COLUMNS))
+        unnamed = TablePreprocessing(categories=["column_2"]).fit(np.array(rows, object))
+        np.testing.assert_array_equal(unnamed(rows), columns(COLUMNS))
+
     def test_columns_become_numbers_in_alphabetic_order(self, columns):
         found = columns(COLUMNS)
         assert found.shape == (4, *columns.shape) == (4, 1 + 4 + 4)

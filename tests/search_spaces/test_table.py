@@ -4,7 +4,7 @@ import pytest
 
 from search_spaces.mlp import MLP
 from search_spaces.realise import realise
-from search_spaces.table import columns_of, encode, encoder
+from search_spaces.table import check, columns_of, encode, encoder
 
 COLUMNS = {
     "age": [31, 54, 27, 40],
@@ -142,11 +142,19 @@ def test_columns_of_no_kind_are_refused(columns, message):
         ({"a": [1.5, 2.0]}, ["a"], r"whole numbers of 32 bits\. Received: float64 in 'a'"),
         ({"a": [1, 2**40]}, ["a"], r"whole numbers of 32 bits\. Received: int64 in 'a'"),
         ({"a": list("abcdef")}, [], r"may have 5 categories\. Received: 6 in 'a'"),
+        ({"a": list("abcdef")}, [], r"pass layout=\{'a': 'text'\} to a search\."),
     ],
 )
 def test_categories_that_cannot_be_encoded_are_refused(columns, categories, message):
     with pytest.raises(ValueError, match=message):
         encoder(columns, categories, most_categories=5)
+
+
+@pytest.mark.parametrize("column", [[1.0, np.nan], ["x", None]])
+def test_the_name_of_the_table_is_in_the_message(column):
+    with pytest.raises(ValueError, match=r"row 1.*'a' (in|of) the training data\."):
+        check({"a": column}, "training data")
+    check({"a": [1.0, 2.0], "b": ["x", "y"]})
 
 
 def test_rows_of_another_kind_than_before_are_refused(adapted):
