@@ -143,7 +143,9 @@ def _of_numbers(
     if values[-1] >= max(1000, len(y)) and 2 * len(values) <= len(y):
         raise forms.wildly_numbered(values, 'or pass task="regression" if they are quantities')
     numbered = 'task="classification" if they number classes'
-    if values[0]:
+    if len(values) <= values[-1] - values[0]:  # some are left out
+        numbered += ", and count these: np.unique(y, return_inverse=True)[1]"
+    elif values[0]:
         numbered += f", and count them from 0: y - {values[0]:.0f}"
     raise _open(
         f"whole numbers from {values[0]:.0f} to {values[-1]:.0f}, {len(values)} of them "

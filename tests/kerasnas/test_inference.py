@@ -248,7 +248,7 @@ ratings = rng.integers(1, 6, 200)
 ages = rng.integers(18, 91, 500)
 OPEN = {  # labels, where they belong, words of what was received and of the candidates
     "one and two": (1 + classes // 2, IMAGE, "from 1 to 2, 2 of them", "count them from 0"),
-    "zero and a hundred": (classes // 2 * 100, IMAGE, "from 0 to 100", "regression"),
+    "zero and a hundred": (classes // 2 * 100, IMAGE, "from 0 to 100", "np.unique(y"),
     "zero and two": (classes // 2 * 2, TABLE, "from 0 to 2, 2 of them", "classification"),
     "even ratings": (np.arange(60) % 11, TABLE, "from 0 to 10, 11 of them", "ratings"),
     "hours": (rng.integers(0, 24, 2000), SERIES, "from 0 to 23", "quantities"),
