@@ -7,20 +7,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from kerasnas.elements import leaves_of
 from kerasnas.input_reader import varying_sizes
 from kerasnas.sequences import padded
 
-__all__ = [
-    "FORMS",
-    "input_of",
-    "inputs_of_list",
-    "labels_of",
-    "padded_alike",
-    "texts_of_tokens",
-]
+__all__ = ["FORMS", "input_of", "inputs_of_list", "labels_of", "shape_of", "unragged"]
 
 FORMS = (
     "Pass a tf.data.Dataset of (x, y), (x, y, sample_weight) or {'image': x, 'label': y}, "
@@ -52,7 +44,7 @@ def input_of(leaf: Any, length: int | None, name: str) -> Any:
     try:
         return np.asarray(leaf)
     except ValueError as error:  # nested lists that do not make a block
-        shapes = [_shape(row) for row in leaf]
+        shapes = [shape_of(row) for row in leaf]
         if not all(shape is not None and len(shape) in (1, 2) for shape in shapes) or (
             len({shape[1:] for shape in shapes if shape is not None}) > 1
         ):
@@ -72,8 +64,9 @@ def inputs_of_list(x: Any, y: Any) -> Any:
     """
     if not isinstance(x, list) or not x or y is None:
         return x
-    count = len(next(leaves_of(y)))
+    count = len(next(leaves_of(y), ()))
     arrays = all(hasattr(one, "__array__") and len(one.shape) for one in x)
+    arrays = arrays and any(len(one.shape) > 1 for one in x)  # else likely a table's rows
     return tuple(x) if arrays and {len(one) for one in x} == {count} != {len(x)} else x
 
 
@@ -91,8 +84,8 @@ def labels_of(y: Any, name: str) -> Any:
     if y is None:
         return None
     if isinstance(y, Mapping):
-        return {key: _unragged(column) for key, column in y.items()}
-    y = _unragged(y)
+        return {key: unragged(column) for key, column in y.items()}
+    y = unragged(y)
     _check_array(y, name)
     rows = y.tolist() if getattr(getattr(y, "dtype", None), "kind", "") == "O" else y
     if isinstance(rows, tuple | list) and any(isinstance(one, Mapping) for one in rows):
@@ -105,61 +98,6 @@ def labels_of(y: Any, name: str) -> Any:
     return list(y) if array.dtype.kind in "US" and isinstance(y, tuple | list) else array
 
 
-def texts_of_tokens(x: Any) -> list[NDArray[Any]] | None:
-    """Texts as token numbers: one long array, or lists of several lengths; else `None`.
-
-    Rows of one length are examples, not texts.
-    """
-    x = _unragged(x)
-    if not (isinstance(x, list | tuple) or hasattr(x, "__array__")):
-        return None
-    shape = _shape(x)
-    texts = [x] if shape is not None and len(shape) == 1 else x if shape is None else []
-    arrays = [np.asarray(text) for text in texts if len(_shape(text) or ()) == 1]
-    whole = len(arrays) == len(texts) and all(one.dtype.kind in "iu" for one in arrays)
-    return arrays if arrays and whole else None
-
-
-def padded_alike(x: Any, y: Any, length: int) -> tuple[Any, Any]:
-    """Pad or cut tokens and those that follow as the one sequence that they are.
-
-    Args:
-        x: An input, arrays or lists.
-        y: Its labels.
-        length: Tokens of an example.
-
-    Returns:
-        Tokens and labels `(n, length)`, zeros behind what is short; or what was given, where
-        `y` is not `x`, shifted by one.
-    """
-    x = _unragged(x)
-    if not (_are_sequences(x) and _are_sequences(y)) or len(x) != len(y):
-        return x, y
-    pairs = (
-        (np.asarray(ids), np.asarray(next_ids)) for ids, next_ids in zip(x, y, strict=True)
-    )
-    whole = [np.append(ids, after[-1:]) for ids, after in pairs if _is_shifted(ids, after)]
-    if len(whole) < len(x):
-        return x, y
-    block = padded(whole, length + 1)
-    return block[:, :-1], block[:, 1:]
-
-
-def _are_sequences(rows: Any) -> bool:
-    return (isinstance(rows, list | tuple) or hasattr(rows, "__array__")) and bool(
-        len(rows) and len(_shape(rows[0]) or ()) == 1
-    )
-
-
-def _is_shifted(ids: NDArray[Any], after: NDArray[Any]) -> bool:
-    return (
-        len(ids) > 1
-        and len(ids) == len(after)
-        and ids.dtype.kind in "iu"
-        and bool((ids[1:] == after[:-1]).all())
-    )
-
-
 def _check_array(leaf: Any, name: str) -> None:
     if not (isinstance(leaf, tuple | list) or hasattr(leaf, "__array__")):
         raise TypeError(
@@ -167,11 +105,12 @@ def _check_array(leaf: Any, name: str) -> None:
         )
 
 
-def _unragged(values: Any) -> Any:
+def unragged(values: Any) -> Any:
+    """A ragged tensor as nested lists; all else as it is."""
     return values.to_list() if isinstance(values, tf.RaggedTensor) else values
 
 
-def _shape(row: Any) -> tuple[int, ...] | None:
+def shape_of(row: Any) -> tuple[int, ...] | None:
     """Shape of an example, or `None` where it does not make a block."""
     try:
         return tuple(np.shape(row))

@@ -14,14 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edge_devices.spelling import did_you_mean
-from kerasnas.arrays import (
-    FORMS,
-    input_of,
-    inputs_of_list,
-    labels_of,
-    padded_alike,
-    texts_of_tokens,
-)
+from kerasnas.arrays import FORMS, input_of, inputs_of_list, labels_of
 from kerasnas.elements import (
     LAYOUTS,
     ONE,
@@ -33,6 +26,7 @@ from kerasnas.elements import (
     leaves_of,
     sliced,
 )
+from kerasnas.followers import cut_with, followed, padded_alike, texts_of_tokens
 from kerasnas.input_reader import InputReader, resize, varying_sizes
 from kerasnas.sequences import WINDOW, windows
 from search_spaces.table import columns_of
@@ -114,7 +108,7 @@ class Reader:
         weights: list[NDArray[Any]] = []
         for x, y, *weight in self._chunks(data, name):
             if y is None and self.layout == "tokens":
-                x[ONE], y = _followed(x[ONE], name)
+                x[ONE], y = followed(x[ONE], name)
             for key, chunk in x.items():
                 self._inputs[key].append(chunk, name, count)
             labels.append(y)
@@ -203,7 +197,7 @@ class Reader:
         try:
             for x, *rest in dataset.prefetch(2).as_numpy_iterator():
                 y = rest[0] if spec[1] is not None else None
-                yield (x, _cut_with(x.get(ONE), y), *rest[1:])
+                yield (x, cut_with(x.get(ONE), y), *rest[1:])
         except tf.errors.InvalidArgumentError as error:
             different = re.search(r"different shapes in component 0\.(.*?\.)", error.message)
             if different is None:
@@ -280,13 +274,13 @@ class Reader:
         pair = isinstance(element, tuple | list) and len(element) in (2, 3)
         if pair and all(isinstance(part, str) for part in element):
             pair = False  # two texts
-        if self._alone and isinstance(element, list) and texts_of_tokens(element[0]):
-            pair = False  # as token numbers
+        if pair and self._alone and isinstance(element, list):
+            pair = texts_of_tokens(element[0]) is None  # nor two as token numbers
         if pair and element[1] is not None:
             return tuple(element)
         if self._alone:
             whole = not (isinstance(element, tuple) and (pair or len(element) == 1))
-            return (element if whole else element[0]), None
+            return (element, None) if whole else (element[0], None, *element[2:])
         is_parts = isinstance(element, tuple | list)
         shown = f"{len(element)} parts" if is_parts else "examples alone"
         raise ValueError(
@@ -384,27 +378,6 @@ def _listed(names: Iterable[str]) -> str:
     return (
         "one input without a name" if list(names) == [ONE] else f"the inputs {sorted(names)}"
     )
-
-
-def _cut_with(x: Any, y: Any) -> Any:
-    """The labels of tokens that were cut, cut alike where they are those that follow."""
-    if getattr(x, "ndim", 0) != 2 or getattr(y, "ndim", 0) != 2:
-        return y
-    length = x.shape[1]
-    if not 1 < length < y.shape[1] or (y[:, : length - 1] != x[:, 1:]).any():
-        return y
-    return y[:, :length]
-
-
-def _followed(tokens: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Tokens but for the last, and those that follow each of them."""
-    if tokens.shape[1] < 2:
-        raise ValueError(
-            "The next token needs sequences of two tokens or more. Received: examples of "
-            f"{tokens.shape[1]} token in the {name}. Pass longer sequences, or all tokens as "
-            "one array, (tokens,)."
-        )
-    return tokens[:, :-1], tokens[:, 1:]
 
 
 def _weights(chunks: Sequence[NDArray[Any]], name: str) -> NDArray[Any] | None:

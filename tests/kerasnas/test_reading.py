@@ -234,6 +234,7 @@ class TestLists:
         ((series, classes), {"length": "40"}, ValueError, "sequence_length='40'"),
         ((images, classes, texts), {}, TypeError, "Weights must be numbers"),
         ((numbers, classes), {"layout": "text"}, ValueError, "Received: numbers"),
+        ([], AS_LANGUAGE, ValueError, r"examples of shape \(0,\)"),
         (tokens[:, :1], AS_LANGUAGE, ValueError, "two tokens or more"),
         ((series, {"a": 1}), {"layout": "table"}, ValueError, "labels of shape None"),
     ],
