@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,19 @@ import numpy as np
 import tensorflow as tf
 
 from edge_devices.device import Device
-from edge_devices.spelling import unknown
 from edge_devices.units import COSTS, format_cost
-from kerasnas import spaces, tasks
+from kerasnas import settings, spaces, tasks
 from kerasnas.budget import Budget
-from kerasnas.costs import Costs, as_device, is_supported, tightest
+from kerasnas.checks import (
+    STRATEGIES,
+    check_arguments,
+    check_bits,
+    check_class_weight,
+    check_format,
+    check_objectives,
+    check_strategy,
+)
+from kerasnas.costs import Costs, as_device, tightest
 from kerasnas.data import Data, load
 from kerasnas.limits import parse_duration, parse_limits, violation
 from kerasnas.oracles._oracle import SearchOracle
@@ -30,19 +36,16 @@ from kerasnas.oracles.candidates import smallest
 from kerasnas.oracles.gaussian_process import GaussianProcess
 from kerasnas.oracles.random_search import RandomSearch
 from kerasnas.result import SearchResult
+from kerasnas.scoring import objectives_of
 from kerasnas.session import Session
 from kerasnas.tuner import check_oracle
-from search_spaces.space import SearchSpace, check_weight_bits
+from search_spaces.space import SearchSpace
 from search_spaces.task import Classification, Task
 from tflite_export.exporter import check_drop
 
 __all__ = ["open_search", "search"]
 
-_STRATEGIES = {"bayesian": GaussianProcess, "random": RandomSearch}
-_LATER = (
-    *("local", "evolution", "nsga2", "reinforce", "qlearning", "predictor", "hyperband"),
-    *("asha", "darts", "snas", "gdas", "enas", "single_path", "auto"),
-)
+_STRATEGIES = dict(zip(STRATEGIES, (GaussianProcess, RandomSearch), strict=True))
 _MAX_TRIALS = 30
 _LARGE_IMAGE = 64  # pixels a side, from which a GPU's float16 units make a difference
 
@@ -121,7 +124,10 @@ def search(
             `None` is the task's own. Of a
             list, such as `["val_accuracy", "flash"]`, candidates are sought that trade one
             for the other; the model returned is the best in the first, and
-            `open_search(...).pareto_front()` tells all that no other dominates.
+            `open_search(...).pareto_front()` tells all that no other dominates. Candidates
+            are ranked by what Keras tells while training, in which sample weights count for
+            `"val_loss"`; the best few and their files by scores in which all examples count
+            alike.
         limits: Upper bounds, e.g. `{"params": "50k", "macs": "10M", "flash": "128KB"}`;
             `flash` is the size of the int8 `.tflite` file and `ram` that of the arena it
             runs in. All are kept before training and checked again on the file itself.
@@ -155,11 +161,14 @@ def search(
         sequence_length: Steps or tokens to cut or pad sequences to; needed when they vary. Of
             texts `None` takes most of them whole, of language models windows of 64 tokens.
         vocabulary: Different tokens, a list of words or their number; token ids need it, of
-            texts `None` learns one.
+            texts `None` learns one. Token id 0 pads short sequences at their end, so leave it
+            out of a vocabulary of your own where lengths differ.
         split: Texts are split by `"word"` or `"character"`.
         sample_rate: Samples a second of waveforms, which need it: log-mel or MFCC features
-            are made of them, and how is decided with the network. On a device without
-            floats the file takes the features.
+            are made of them, and how is decided with the network. Where a device cannot
+            compute them in the file, the file takes features, as does `kerasnas.verify` of
+            it, and `front_end.json` beside it says how to make them
+            (`search_spaces.FrontEnd.of`). Recordings cannot be one of several inputs yet.
         validation_split: Share of the examples that is split off without `validation_data`.
         steps: Batches (examples, if not batched) to read of a data set without end.
         class_names: Names of the classes; taken from the data set where it has them.
@@ -178,8 +187,12 @@ def search(
         verbose: 0 is silent; 1 shows progress.
 
     Returns:
-        The best network found, a compiled, trained `keras.Model` of stock layers that maps
-        raw images to logits. `model.save()` needs nothing of this library to be loaded.
+        The best network found, a compiled, trained `keras.Model` of stock layers. It takes
+        examples as they were given, texts and columns as `open_search(...).preprocessing`
+        makes them, and returns what the task says: logits, quantities of a regression, maps
+        of boxes, which `search_spaces.detection.decode` reads. `model.keras` in the folder
+        needs nothing of this library to be loaded. Nor does what `model.save()` writes, but
+        for detection: Keras has not its loss, so load that with `compile=False`.
 
     Raises:
         ValueError: If anything asked for is unknown or impossible, before any training.
@@ -195,25 +208,29 @@ def search(
     ```
     """
     started = time.monotonic()
-    target = as_device(device)
+    target, seconds = as_device(device), parse_duration(max_time)
     bounds = tightest(parse_limits(limits), {} if target is None else target.limits)
-    seconds = parse_duration(max_time)
-    _check(strategy, workers, class_weight, augment, max_trials, epochs)
+    bits = tuple(np.atleast_1d(weight_bits).tolist())
+    check_arguments(
+        workers=workers,
+        class_weight=class_weight,
+        augment=augment,
+        max_trials=max_trials,
+        epochs=epochs,
+        sample_rate=sample_rate,
+    )
+    check_strategy(strategy, objective, max_trials)
     tasks.check_task(task)
-    _check_strategy(strategy, objective, max_trials)
     spaces.check_space(space)
-    spaces.layouts(space)  # refuses what nothing can be read for
+    check_format(target)
+    check_bits(bits, target)
+    check_drop(max_accuracy_drop)
     if target is not None and isinstance(strategy, keras_tuner.Oracle):
         check_oracle(strategy, target)
-    bits = tuple(np.atleast_1d(weight_bits).tolist())
-    _check_format(target)
-    _check_weight_bits(bits, target)
-    check_drop(max_accuracy_drop)
+    layouts = spaces.layouts(space)  # refuses what nothing can be read for
     folder = _writable(Path(directory), project_name)
     earlier = None if overwrite else _earlier(folder)
-    if seed is None:
-        seed = earlier.settings.get("seed") if earlier is not None else None
-        seed = secrets.randbits(32) if seed is None else seed
+    seed = _seed(earlier) if seed is None else seed
     _let_gpu_memory_grow()
     data = load(
         train_data,
@@ -221,7 +238,7 @@ def search(
         task=spaces.task_of(space) if task is None else task,
         validation_split=validation_split,
         layout=layout,
-        layouts=spaces.layouts(space),
+        layouts=layouts,
         image_size=image_size,
         sequence_length=sequence_length,
         vocabulary=vocabulary,
@@ -232,65 +249,38 @@ def search(
         seed=seed,
         cache_dir=folder,
     )
-    oracle = _oracle(strategy, _directed(objective, data.task), max_trials, bounds, seed)
-    if seconds is not None and strategy == "bayesian":
-        # Looks are then compared at equal time, in which large networks are only begun.
-        oracle.size_prior = 0.0
-    if oracle.max_trials is None and seconds is None:
-        oracle.max_trials = _MAX_TRIALS
-    if isinstance(oracle, SearchOracle):
-        bounds = oracle.limits  # an oracle may bring more of them
+    check_class_weight(class_weight, data)
     hypermodel, chosen = spaces.for_data(space, data, sample_rate, target)
-    if bits != (8,) and not isinstance(hypermodel, SearchSpace):
-        raise ValueError(
-            "Only of described networks is it known which weights can have 4 bits. Received: "
-            f"weight_bits={bits} with a {type(hypermodel).__name__}. Leave it at 8, or "
-            "describe the networks as a `search_spaces.SearchSpace`."
-        )
-    if isinstance(hypermodel, SearchSpace):
-        if bits != (8,):
-            hypermodel = hypermodel.with_weight_bits(*bits)
-        if target is not None:
-            hypermodel = hypermodel.restricted(is_supported(target))
-        _check_objectives(hypermodel, oracle, target)
-        _check_reachable(hypermodel, bounds, target)
-        if isinstance(oracle, SearchOracle) and not oracle.start_with:
-            # A safe start: if time allows for one look only, it is at no random network.
-            oracle.start_with = [hypermodel.default()]
-    settings = {
+    hypermodel = spaces.restricted(spaces.with_weight_bits(hypermodel, bits), target)
+    asked = _asked(strategy, objective)
+    check_objectives(asked, hypermodel, data.task, callbacks=bool(callbacks))
+    oracle = _oracle(strategy, _directed(objective, data.task), max_trials, bounds, seed)
+    bounds = _prepared(oracle, hypermodel, target, bounds, seconds, strategy == "bayesian")
+    asked_for = {
         "space": spaces.identity_of(hypermodel),
-        "strategy": type(oracle).__name__,
-        "objective": oracle.objective.name,
-        "direction": oracle.objective.direction,
-        "objectives": [one.name for one in getattr(oracle, "objectives", [oracle.objective])],
+        **settings.of_oracle(oracle),
         "limits": bounds,
-        "device": None if target is None else target.name,
-        "device_digest": None if target is None else f"{zlib.crc32(str(target).encode()):08x}",
+        **settings.of_device(target),
         "max_accuracy_drop": max_accuracy_drop,
         "epochs": epochs,
         "class_weight": class_weight,
         "augment": augment,
         "seed": seed,
-        "task": tasks.described(data.task),
-        "input_shape": data.input_shape,
-        "layout": data.layout,
-        "class_names": data.class_names,
+        **settings.of_data(data),
+        "image_size": image_size,
         "sequence_length": sequence_length,
         "sample_rate": sample_rate,
         "front_end": spaces.front_end(hypermodel),
-        "data": _fingerprint(data),
     }
     budgeted = {"max_trials": oracle.max_trials, "max_time": seconds}
     spent = 0.0
     if earlier is not None:
-        _check_same_search(earlier, settings)
+        settings.check_same_search(earlier, asked_for)
         if earlier.winner is not None and earlier.budgeted == budgeted:
             return earlier.best_model()
         spent = earlier.spent()
-    if verbose and task is None and not isinstance(data.task, Classification):
-        print(f"task: {data.task}")
-    if chosen and verbose:
-        print(f"space: {chosen}")
+    if verbose:
+        _say_what_was_told(None if task is not None else data.task, chosen)
     return Session(
         space=hypermodel,
         oracle=oracle,
@@ -308,7 +298,7 @@ def search(
             "seed": seed,
         },
         folder=folder,
-        settings=settings,
+        settings=asked_for,
         budgeted=budgeted,
         overwrite=overwrite,
         callbacks=callbacks,
@@ -334,72 +324,27 @@ def open_search(
     return SearchResult(Path(directory) / project_name)
 
 
-def _check(
-    strategy: Any,
-    workers: int,
-    class_weight: Any,
-    augment: Any,
-    max_trials: int | None,
-    epochs: int | None,
-) -> None:
-    if isinstance(strategy, str) and strategy not in _STRATEGIES:
-        if strategy in _LATER:
-            raise ValueError(
-                f"This strategy does not work yet. Received: strategy={strategy!r}. What "
-                f"works: {', '.join(map(repr, _STRATEGIES))}, or any `keras_tuner.Oracle`."
-            )
-        raise unknown("strategy", strategy, _STRATEGIES)
-    if workers:
-        raise ValueError(
-            f"Parallel trials are not supported yet. Received: workers={workers}. Leave it at "
-            "0, which trains in this process."
-        )
-    if not (class_weight in (None, "balanced") or isinstance(class_weight, Mapping)):
-        raise unknown("class_weight", class_weight, ["balanced"])
-    if augment not in (True, False, "search"):
-        raise unknown("augment", augment, ["search"])
-    for name, number in (("max_trials", max_trials), ("epochs", epochs)):
-        if number is not None and (not isinstance(number, int) or number < 1):
-            raise ValueError(
-                f"`{name}` must be a whole number of at least 1, or None for automatic. "
-                f"Received: {name}={number!r}."
-            )
+def _seed(earlier: SearchResult | None) -> int:
+    """The seed of the search that is continued, or a fresh one."""
+    there = None if earlier is None else earlier.settings.get("seed")
+    return secrets.randbits(32) if there is None else int(there)
 
 
-def _check_weight_bits(bits: tuple[int, ...], device: Device | None) -> None:
-    check_weight_bits(bits)
-    if device is not None and device.npu is not None and 4 in bits:
-        raise ValueError(
-            "This device has no kernels for weights of 4 bits. Received: "
-            f"weight_bits={bits} with device={device.name!r}. Leave `weight_bits` at 8."
-        )
+def _asked(strategy: Any, objective: Any) -> list[Any]:
+    """The objectives that were asked for, with an oracle or beside a name."""
+    if not isinstance(strategy, str):
+        return objectives_of(strategy)
+    if objective is None:
+        return []
+    return list(objective) if isinstance(objective, list | tuple) else [objective]
 
 
-def _check_format(device: Device | None) -> None:
-    if device is not None and device.quantization != "int8":
-        raise ValueError(
-            "Candidates are priced as the int8 files they will become. Received: "
-            f"device={device.name!r} with quantization={device.quantization!r}. Search with "
-            '`dataclasses.replace(device, quantization="int8")`, or without a device, and '
-            "export the winner in another format."
-        )
-
-
-def _check_strategy(strategy: Any, objective: Any, max_trials: int | None) -> None:
-    if isinstance(strategy, str):
-        return
-    if not isinstance(strategy, keras_tuner.Oracle):
-        raise TypeError(
-            "A strategy is a name or a `keras_tuner.Oracle`. Received: "
-            f"strategy={strategy!r} of type {type(strategy).__name__}. Known names: "
-            f"{', '.join(map(repr, _STRATEGIES))}."
-        )
-    if objective is not None or max_trials is not None:
-        raise ValueError(
-            "An oracle brings its own objective and number of trials. Received: "
-            f"objective={objective!r}, max_trials={max_trials!r} beside "
-            f"strategy={type(strategy).__name__}. Give them to the oracle instead."
-        )
+def _say_what_was_told(task: Task | None, chosen: str) -> None:
+    """Say what was told from the data: the task, but for classes, and the space."""
+    if task is not None and not isinstance(task, Classification):
+        print(f"task: {task}")
+    if chosen:
+        print(f"space: {chosen}")
 
 
 def _directed(objective: Any, task: Task) -> Any:
@@ -409,7 +354,7 @@ def _directed(objective: Any, task: Task) -> Any:
     if isinstance(objective, list | tuple):
         return [_directed(one, task) for one in objective]
     direction = task.directions.get(str(objective).removeprefix("val_"))
-    if isinstance(objective, str) and objective.startswith("val_") and direction:
+    if isinstance(objective, str) and direction:
         return keras_tuner.Objective(objective, direction)
     return objective
 
@@ -456,11 +401,41 @@ def _earlier(folder: Path) -> SearchResult | None:
     return None
 
 
-def _check_objectives(
+def _prepared(
+    oracle: keras_tuner.Oracle,
+    space: keras_tuner.HyperModel,
+    device: Device | None,
+    bounds: Mapping[str, float],
+    seconds: float | None,
+    is_bayesian: bool,
+) -> dict[str, float]:
+    """Give an oracle what only the data and the time decide; the limits that hold.
+
+    Raises:
+        ValueError: If a cost is limited or optimised that nothing tells, or if no network of
+            the space meets the limits.
+    """
+    if seconds is not None and is_bayesian:
+        # Looks are then compared at equal time, in which large networks are only begun.
+        oracle.size_prior = 0.0
+    if oracle.max_trials is None and seconds is None:
+        oracle.max_trials = _MAX_TRIALS
+    if isinstance(oracle, SearchOracle):
+        bounds = oracle.limits  # an oracle may bring more of them
+    if isinstance(space, SearchSpace):
+        _check_costs(space, oracle, device)
+        _check_reachable(space, bounds, device)
+        if isinstance(oracle, SearchOracle) and not oracle.start_with:
+            # A safe start: if time allows for one look only, it is at no random network.
+            oracle.start_with = [space.default()]
+    return dict(bounds)
+
+
+def _check_costs(
     space: SearchSpace, oracle: keras_tuner.Oracle, device: Device | None
 ) -> None:
     """Refuse a cost that is to be kept or optimised where nothing tells it."""
-    objectives = {one.name for one in getattr(oracle, "objectives", ())}
+    objectives = {one.name for one in objectives_of(oracle)}
     if getattr(oracle, "costs", None) is None:
         Costs(space, device, (objectives & set(COSTS)) | getattr(oracle, "limits", {}).keys())
 
@@ -482,32 +457,6 @@ def _check_reachable(
             f"shape {space.input_shape}; the smallest that was found has {found}. Raise the "
             "limits, or make the images smaller with `image_size`."
         )
-
-
-def _check_same_search(earlier: SearchResult, settings: Mapping[str, Any]) -> None:
-    there = earlier.settings
-    here = json.loads(json.dumps(settings))
-    other = [name for name in here if there and there.get(name) != here[name]]
-    if other:
-        raise ValueError(
-            "This folder holds another search. Received: "
-            + "; ".join(
-                f"{name}={here[name]} where it has {there.get(name)}" for name in other
-            )
-            + f", in {earlier.folder}. Pass another `project_name`, the same settings to "
-            "continue it, or `overwrite=True` to start over."
-        )
-
-
-def _fingerprint(data: Data) -> str:
-    """Differs for other examples or another split, nearly surely; cheap for large sets."""
-    checksum = 0
-    for part in (data.train, data.validation):
-        checksum = zlib.crc32(np.ascontiguousarray(part.y).tobytes(), checksum)
-        some = part.x[:16]
-        for array in some.values() if isinstance(some, dict) else [some]:
-            checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
-    return f"{len(data.train)}+{len(data.validation)}:{checksum:08x}"
 
 
 def _let_gpu_memory_grow() -> None:

@@ -13,7 +13,7 @@ from kerasnas.result import SearchResult
 from search_spaces.front_end import FrontEnd
 from search_spaces.waveform import Waveform
 
-__all__ = ["FRONT_END", "described", "front_end", "write"]
+__all__ = ["FRONT_END", "described", "front_end", "keep", "write"]
 
 FRONT_END = "front_end.json"
 """Settings of a front end that is not in the file: what `FrontEnd.settings` returns."""
@@ -44,9 +44,14 @@ def write(result: SearchResult, folder: Path, front: keras.Model | None = None) 
         names.append(path.name)
     found = None if front is None else front_end(result, front)
     if found is not None:
-        write_atomically(folder / FRONT_END, json.dumps(found.settings(), indent=1) + "\n")
+        keep(found, folder)
         names.append(FRONT_END)
     return names
+
+
+def keep(front_end: FrontEnd, folder: Path) -> None:
+    """Write down how recordings become features, for a file that takes these."""
+    write_atomically(folder / FRONT_END, json.dumps(front_end.settings(), indent=1) + "\n")
 
 
 def described(result: SearchResult) -> dict[str, str]:

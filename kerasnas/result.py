@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from kerasnas import model_files
 from kerasnas.journal import Journal
 from kerasnas.normalization import FUSED_NAME
 from kerasnas.oracles.pareto import nondominated
@@ -29,6 +30,10 @@ MODEL = "model.keras"
 FILE = "model.tflite"
 ARCHITECTURE = "architecture.json"
 CHECKPOINT = "checkpoint.weights.h5"  # KerasTuner's name
+
+
+# Settings of a search with which other examples are read too.
+_READ_WITH = ("layout", "class_names", "image_size", "sequence_length")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +191,8 @@ class SearchResult:
             LookupError: If no trial has completed yet.
         """
         if (self.folder / MODEL).exists():
-            return keras.models.load_model(self.folder / MODEL)
+            described = ":" in str(self.settings.get("space"))
+            return model_files.load(self.folder / MODEL, self.task if described else None)
         ranked = self.leaderboard()
         if not ranked:
             raise LookupError(
@@ -206,20 +212,23 @@ class SearchResult:
 
         Args:
             data: As of `kerasnas.search`.
-            **settings: Others of `kerasnas.data.read`, e.g. `image_size`.
+            **settings: Others of `kerasnas.data.read` than the search knows, e.g. `steps`, or
+                instead of what it knows.
+
+        Raises:
+            ValueError: If examples have another shape than those of the search.
         """
         from kerasnas.data import read  # brings TensorFlow
 
         known = self.settings
-        return read(
-            data,
-            task=self.task,
-            layout=known.get("layout"),
-            preprocessing=self.preprocessing,
-            class_names=known.get("class_names"),
-            sequence_length=known.get("sequence_length"),
-            **settings,
+        kept: dict[str, Any] = {name: known.get(name) for name in _READ_WITH}
+        if kept["image_size"] is not None:
+            kept["image_size"] = tuple(kept["image_size"])
+        examples = read(
+            data, task=self.task, preprocessing=self.preprocessing, **(kept | settings)
         )
+        _check_shape(examples.x.example_shape, known.get("input_shape"))
+        return examples
 
     def exported(self, model: keras.Model) -> tuple[keras.Model | None, keras.Model]:
         """What of the search's model runs before its file, if anything, and what is in it."""
@@ -276,3 +285,14 @@ class SearchResult:
 
     def _last(self, *kinds: str) -> dict[str, Any] | None:
         return next((dict(e) for e in reversed(self._events) if e["event"] in kinds), None)
+
+
+def _check_shape(received: Any, known: Any) -> None:
+    """Refuse examples of another shape than networks were made for."""
+    found = json.loads(json.dumps(received))
+    if known is not None and found != known:
+        raise ValueError(
+            "Examples must have the shape of those that the search was given. Received: "
+            f"{found}, where the search had {known}. Pass `image_size=(height, width)` for "
+            "images and `sequence_length` for sequences."
+        )

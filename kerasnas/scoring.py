@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import keras
+import keras_tuner
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -15,7 +16,16 @@ from numpy.typing import NDArray
 from kerasnas.examples import Examples, Vary
 from search_spaces.task import Task
 
-__all__ = ["Scoring", "metric_of", "outputs_of", "part_to_judge", "served", "through"]
+__all__ = [
+    "Scoring",
+    "metric_of",
+    "objectives_of",
+    "outputs_of",
+    "part_to_judge",
+    "served",
+    "through",
+    "told_by_keras",
+]
 
 _BATCH = 256
 _MOST_OUTPUTS = 40_000_000  # numbers that answers may have in all
@@ -121,6 +131,19 @@ def through(front: keras.Model | None, examples: Examples) -> Examples:
         return examples
     x = front.predict(examples.x[:], batch_size=_BATCH, verbose=0)
     return dataclasses.replace(examples, x=x)
+
+
+def objectives_of(oracle: keras_tuner.Oracle) -> list[keras_tuner.Objective]:
+    """What an oracle optimises, the first foremost."""
+    # Ours says it itself, Keras' own in an objective of several.
+    ours = getattr(oracle, "objectives", None)
+    return list(ours or getattr(oracle.objective, "objectives", [oracle.objective]))
+
+
+def told_by_keras(task: Task) -> set[str]:
+    """Names of what Keras tells of a network of this task while it trains, without `val_`."""
+    metrics = task.compile_arguments().get("metrics") or []
+    return {"loss", *(getattr(metric, "name", str(metric)) for metric in metrics)}
 
 
 def metric_of(task: Task) -> Callable[[NDArray[Any], NDArray[Any]], float]:

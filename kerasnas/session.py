@@ -15,6 +15,7 @@ import keras_tuner
 
 from edge_devices.device import Device
 from edge_devices.units import format_cost
+from kerasnas import companions, model_files
 from kerasnas.budget import Budget
 from kerasnas.data import Data
 from kerasnas.examples import Examples
@@ -24,9 +25,11 @@ from kerasnas.limits import format_duration
 from kerasnas.oracles._oracle import costs_of
 from kerasnas.progress import Progress
 from kerasnas.result import FILE, JOURNAL, MODEL, SearchResult
+from kerasnas.scoring import objectives_of, told_by_keras
 from kerasnas.training import STEP_SECONDS, Recipe, TimeLimit, Trained, batch_size, look
 from kerasnas.tuner import Tuner
 from search_spaces.space import SearchSpace
+from search_spaces.waveform import Waveform
 
 try:
     import fcntl
@@ -169,11 +172,11 @@ class Session:
     def _scores(self) -> list[str]:
         """The objectives that are scores of the task and no metrics of Keras."""
         task = self.data.task
-        metrics = {metric.name for metric in task.compile_arguments()["metrics"]} | {"loss"}
-        objectives = getattr(self.oracle, "objectives", [self.oracle.objective])
-        names = {str(one.name).removeprefix("val_") for one in objectives}
+        names = {str(one.name).removeprefix("val_") for one in objectives_of(self.oracle)}
         described = isinstance(self.space, SearchSpace)
-        return sorted(names & task.directions.keys() - metrics) if described else []
+        return (
+            sorted(names & task.directions.keys() - told_by_keras(task)) if described else []
+        )
 
     def _try_candidates(
         self, tuner: Tuner, part: Examples, judged_on: Examples, progress: Progress
@@ -261,15 +264,16 @@ class Session:
 
     def _keep(self, winner: Finalist) -> None:
         """Write the winner's files, then the record that makes the search finished."""
-        temporary = self.folder / f".{MODEL}"  # Keras goes by the suffix
-        winner.model.save(temporary)
-        os.replace(temporary, self.folder / MODEL)
+        model_files.save(winner.model, self.folder / MODEL)
         if winner.file is not None:
             partial = self.folder / f".{FILE}"
             partial.write_bytes(winner.file)
             os.replace(partial, self.folder / FILE)
         else:
             (self.folder / FILE).unlink(missing_ok=True)
+        if isinstance(self.space, Waveform) and not self.space.in_graph:
+            front_end = self.space.front_end(winner.trial.hyperparameters.values)
+            companions.keep(front_end, self.folder)
         self._record("finished", answer=self._facts(winner), budgeted=self.budgeted)
 
     def _facts(self, answer: Finalist) -> dict[str, Any]:

@@ -18,12 +18,22 @@ from edge_devices.spelling import unknown
 from kerasnas.costs import is_supported
 from kerasnas.data import LAYOUTS, Data
 from search_spaces import auto
+from search_spaces.costs import program
 from search_spaces.fusion import Fusion
 from search_spaces.space import SearchSpace
 from search_spaces.task import Classification, Task
 from search_spaces.waveform import Waveform
 
-__all__ = ["check_space", "for_data", "front_end", "identity_of", "layouts", "task_of"]
+__all__ = [
+    "check_space",
+    "for_data",
+    "front_end",
+    "identity_of",
+    "layouts",
+    "restricted",
+    "task_of",
+    "with_weight_bits",
+]
 
 
 def _space_class(space: Any) -> Any:
@@ -85,6 +95,12 @@ def for_data(
     if not made_for_us:
         is_model = isinstance(space, keras_tuner.HyperModel)
         return space if is_model else _BuildFunction(space), ""
+    if isinstance(space, Mapping) and not isinstance(data.layout, Mapping):
+        raise ValueError(
+            "A dictionary of spaces is for several inputs. Received: "
+            f"space={dict(space)!r} for one input of shape {data.input_shape}, "
+            f"layout={data.layout!r}. Pass its space alone."
+        )
     if data.layout == "waveform":
         inner = None if space == "auto" else space
         return _of_waveforms(inner, data, sample_rate, device), ""
@@ -145,6 +161,54 @@ def _of_waveforms(
     # This host is timed on files of random weights, which have no spectra.
     runs = device.name != HOST and is_supported(device)(inside.network(inside.default()))
     return inside if runs else outside
+
+
+def with_weight_bits(
+    space: keras_tuner.HyperModel, bits: tuple[int, ...]
+) -> keras_tuner.HyperModel:
+    """The space with weights of these widths in its files; 8 bits change nothing.
+
+    Raises:
+        ValueError: If other widths are asked for of networks that are not described.
+    """
+    if bits == (8,):
+        return space
+    if isinstance(space, SearchSpace):
+        return space.with_weight_bits(*bits)
+    raise ValueError(
+        "Only of described networks is it known which weights can have 4 bits. Received: "
+        f"weight_bits={bits} with a {type(space).__name__}. Leave it at 8, or "
+        "describe the networks as a `search_spaces.SearchSpace`."
+    )
+
+
+def restricted(space: keras_tuner.HyperModel, device: Device | None) -> keras_tuner.HyperModel:
+    """The space without what a device cannot run; a foreign model as it is.
+
+    Raises:
+        ValueError: If the device lacks what all networks of the space have, which is named.
+    """
+    if device is None or not isinstance(space, SearchSpace):
+        return space
+    try:
+        return space.restricted(is_supported(device))
+    except ValueError as error:
+        network = space.network(space.default())
+        lacking = ", ".join(device.unsupported(program(network)))
+        kinds = {record.op for record in network.layers}
+        what = "".join(why for kind, why in _BRINGS.items() if kind in kinds)
+        raise ValueError(
+            "This device cannot run what the networks of this space are made of. Received: "
+            f"device={device.name!r}, which lacks {lacking}, for a {type(space).__name__}. "
+            f"{what}Use another device, or a space that decides whether to have it."
+        ) from error
+
+
+# Layers that spaces of some inputs cannot do without, and devices may lack.
+_BRINGS = {
+    "embedding": "Tokens and texts are read by looking rows of a table up (GATHER). ",
+    "front_end": "Features of recordings are made by Fourier transforms. ",
+}
 
 
 def front_end(space: keras_tuner.HyperModel) -> str | None:

@@ -22,6 +22,7 @@ import tensorflow as tf
 from kerasnas.augmentation import augmentation, declare
 from kerasnas.balance import balanced
 from kerasnas.data import Data, Examples
+from kerasnas.model_files import compiled
 from kerasnas.normalization import FusedBatchNormalization
 from kerasnas.scoring import Scoring, served
 from search_spaces.decisions import Decisions
@@ -264,10 +265,7 @@ class Trained(keras_tuner.HyperModel):
             return model
         plain = realise(self.space.describe(hp))
         plain.set_weights(model.get_weights())
-        plain.compile(keras.optimizers.AdamW(1e-4), **self.space.task.compile_arguments())
-        # Keras warns of a saved optimizer that was never used.
-        plain.optimizer.build(plain.trainable_variables)
-        return plain
+        return compiled(plain, self.space.task)
 
     def fit(
         self,

@@ -16,11 +16,12 @@ import keras_tuner
 
 from edge_devices.device import Device
 from edge_devices.units import COSTS
-from kerasnas.costs import Costs, as_device, is_supported, program_of, tightest
+from kerasnas.costs import Costs, as_device, program_of, tightest
 from kerasnas.journal import write_atomically
 from kerasnas.oracles._oracle import SearchOracle, costs_of
 from kerasnas.progress import Progress
 from kerasnas.result import ARCHITECTURE
+from kerasnas.spaces import restricted
 from search_spaces.space import SearchSpace
 
 __all__ = ["Tuner", "check_oracle"]
@@ -222,9 +223,7 @@ def check_oracle(oracle: keras_tuner.Oracle, device: Device) -> None:
 def _for_device(hypermodel: Any, oracle: keras_tuner.Oracle, device: Device) -> Any:
     check_oracle(oracle, device)
     oracle.limits = tightest(oracle.limits, device.limits)
-    if isinstance(hypermodel, SearchSpace):
-        return hypermodel.restricted(is_supported(device))
-    return hypermodel
+    return restricted(hypermodel, device)
 
 
 class _OutOfTime(Exception):

@@ -219,6 +219,14 @@ def family(
         return Family("tcn", f"series of {shape[0]} steps and {shape[-1]} channels")
     if kind == "audio":
         return Family("dscnn", f"audio features of {shape[0]} frames and {shape[1]} bands")
+    if kind == "waveform":
+        raise ValueError(
+            "Recordings are no family's input as they are. Received: "
+            f"input_shape={shape}, layout={layout!r}. Alone they take "
+            "`search_spaces.Waveform`, which needs a sample rate; among several inputs pass "
+            "features of them, (frames, bands), of layout 'audio': see "
+            "`search_spaces.FrontEnd.features`."
+        )
     if kind == "images":
         return Family("mobilenet", f"images of {size}")
     raise ValueError(

@@ -223,10 +223,11 @@ def _check(spaces: Any) -> None:
                 f"{name!r} with weight_bits={space._weight_bits}. Call `with_weight_bits` on "
                 "the fusion instead."
             )
-        if space.mixed:
+        if "waveform" in space.layouts or space.mixed:
             raise ValueError(
-                "A branch cannot have layers of another precision than the file. Received: "
-                f"{name!r} with a {type(space).__name__}. Compute its features beforehand."
+                "A branch cannot make features of recordings, nor have layers of another "
+                f"precision than the file. Received: {name!r} with a {type(space).__name__}. "
+                "Compute its features beforehand: see `search_spaces.FrontEnd.features`."
             )
     input_nodes({name: space.input_shape for name, space in spaces.items()})
 

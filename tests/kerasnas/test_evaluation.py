@@ -25,7 +25,7 @@ def table(count, wrong=0):
 def finished(tmp_path):
     """A search that returned the identity, and its file."""
 
-    def make(task=None, space="MLP:0", with_file=True):
+    def make(task=None, space="MLP:0", with_file=True, **others):
         task = Classification(3) if task is None else task
         folder = tmp_path / "search"
         folder.mkdir()
@@ -35,6 +35,7 @@ def finished(tmp_path):
             "task": described(task),
             "objective": "val_loss",
             "direction": "min",
+            **others,
         }
         Journal(folder / JOURNAL).append({"event": "session", "settings": settings})
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
@@ -97,3 +98,17 @@ def test_a_search_without_a_result_cannot_be_judged(finished):
     (result.folder / MODEL).unlink()
     with pytest.raises(LookupError, match="Continue the search"):
         result.evaluate(table(60))
+
+
+def test_examples_are_resized_as_those_of_the_search(finished):
+    result = finished(layout="images", image_size=[8, 6], input_shape=[8, 6, 1])
+    images = np.zeros((4, 16, 12, 1), np.uint8), np.arange(4) % 3
+    assert result.read(images).x.example_shape == (8, 6, 1)
+    with pytest.raises(ValueError, match=r"shape of those .* Received: \[4, 3, 1\], where"):
+        result.read(images, image_size=(4, 3))
+
+
+def test_examples_of_another_shape_are_refused(finished):
+    rows = np.zeros((4, 5), np.float32), np.arange(4) % 3
+    with pytest.raises(ValueError, match=r"Received: \[5\], where the search had \[3\]"):
+        finished(input_shape=[3]).read(rows)

@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import kerasnas
 from edge_devices.device import Device
 from kerasnas.journal import Journal
 from search_spaces import blocks
+from search_spaces.front_end import FrontEnd
 from search_spaces.space import SearchSpace
+from tflite_export.interpreter import TFLiteModel
 
 
 class Tiny(SearchSpace):
@@ -32,6 +35,20 @@ class Tiny(SearchSpace):
         if isinstance(hp, keras_tuner.HyperParameters):
             type(self).built += 1
         return super().describe(hp)
+
+
+class Words(SearchSpace):
+    """Two networks of tokens."""
+
+    layouts = ("tokens",)
+    input_dtype = "int32"
+
+    def __init__(self, input_shape, num_classes=None, *, task=None, vocabulary):
+        super().__init__(input_shape, num_classes, task=task)
+        self.vocabulary = vocabulary
+
+    def body(self, hp, x):
+        return blocks.embedding(x, self.vocabulary, hp.Choice("width", [2, 4]))
 
 
 @pytest.fixture
@@ -108,6 +125,37 @@ class TestTheResult:
         np.testing.assert_allclose(
             np.load(directory / "y.npy"), model.predict(x, verbose=0), atol=1e-5
         )
+
+    def test_a_model_with_a_loss_of_ours_is_stored_without_it(self, search, shades):
+        x, y = shades(60, shape=(16, 16, 1))
+        boxes = np.tile(np.float32([0.2, 0.2, 0.8, 0.8]), (60, 1, 1))
+        data = (x, {"boxes": boxes, "labels": y[:, np.newaxis]})
+        model = search(train_data=data, task="detection", max_trials=1)
+        result = kerasnas.open_search(search.keywords["directory"])
+        stored = keras.models.load_model(result.folder / "model.keras")
+        assert not stored.compiled
+        assert result.best_model().compiled
+        np.testing.assert_allclose(stored(x[:4]), model(x[:4]), atol=1e-6)
+
+    def test_the_front_end_is_kept_beside_a_file_of_features(self, search):
+        waves = np.random.default_rng(0).normal(size=(24, 800)).astype("float32") / 4
+        search(
+            train_data=(waves, np.arange(24) % 2),
+            space="dscnn",
+            sample_rate=8000,
+            device="cortex-m4",
+            max_trials=1,
+            max_accuracy_drop=None,
+        )
+        folder = search.keywords["directory"] / "search"
+        front_end = FrontEnd.of(json.loads((folder / "front_end.json").read_text()))
+        model, file = keras.models.load_model(folder / "model.keras"), folder / "model.tflite"
+        features = front_end.features(waves)
+        assert kerasnas.open_search(folder.parent).exported(model)[1](features).shape == (
+            24,
+            2,
+        )
+        assert TFLiteModel(file).predict(features).shape == (24, 2)
 
     def test_the_search_can_be_opened_again(self, finished):
         directory, model = finished
@@ -254,6 +302,15 @@ class TestContinuing:
             search(max_trials=1, epochs=2)
         with pytest.raises(ValueError, match="data="):
             search(train_data=shades(60, seed=5), max_trials=1)
+        with pytest.raises(ValueError, match="data="):
+            search(train_data=(*shades(), np.linspace(0.5, 2.0, 60)), max_trials=1)
+
+    def test_other_tokens_are_another_search(self, search):
+        tokens = np.random.default_rng(0).integers(2, 50, (60, 8))
+        problem = {"train_data": (tokens, np.arange(60) % 3), "space": Words, "max_trials": 1}
+        search(**problem, vocabulary=50)
+        with pytest.raises(ValueError, match=r"vocabulary=90 where it has 50"):
+            search(**problem, vocabulary=90)
 
     def test_a_worse_second_answer_does_not_replace_the_first(self, search):
         search(max_trials=1)
@@ -372,6 +429,19 @@ BAD = {
         {"objective": ["val_loss", "val_loss"]},
         "Several objectives must be different",
     ),
+    "misspelt score": ({"objective": "val_fl"}, "Did you mean 'val_f1'"),
+    "score of another task": (
+        {"objective": ["val_accuracy", "val_r2"]},
+        r"Nothing tells this of networks for Classification\. Received: objective='val_r2'",
+    ),
+    "unknown class": ({"class_weight": {7: 2.0}}, r"Received: class_weight=\{7: 2.0\}"),
+    "no class": ({"class_weight": {"grey": 2.0}}, "with 'grey'"),
+    "less than nothing": ({"class_weight": {0: -1.0}}, "weighs a number from 0"),
+    "sample rate": ({"sample_rate": "16k"}, "Received: sample_rate='16k'"),
+    "spaces of one input": (
+        {"space": {"photo": "mobilenet"}},
+        r"is for several inputs\. Received: space=.* for one input of shape \(8, 8, 1\)",
+    ),
     "trials": ({"max_trials": 0}, "max_trials=0"),
     "class weight": ({"class_weight": "balance"}, "Did you mean 'balanced'"),
     "not data": ({"train_data": {1, 2, 3}}, "Received: .*set"),
@@ -385,6 +455,29 @@ def test_bad_input_gets_a_sentence_before_any_training(search, name):
     with pytest.raises((ValueError, TypeError), match=f"(?s){message}"):
         search(**arguments, callbacks=[CountTrainings()])
     assert CountTrainings.count == 0
+
+
+def test_a_score_of_another_task_that_an_oracle_brings_is_refused(search):
+    oracle = kerasnas.RandomSearch(keras_tuner.Objective("val_r2", "max"), 1)
+    with pytest.raises(ValueError, match="objective='val_r2'"):
+        search(strategy=oracle, max_trials=None)
+
+
+def test_what_a_device_lacks_of_a_space_is_named(search):
+    texts = ["what a fine day", "what a bad day"] * 30
+    with pytest.raises(ValueError, match=r"'ethos-u55-128', which lacks operator GATHER, for"):
+        search(train_data=(texts, np.arange(60) % 2), space="auto", device="ethos-u55-128")
+
+
+def test_a_callback_may_tell_an_objective_of_its_own(search):
+    class Tell(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_taste"] = 1.0
+
+    objective = keras_tuner.Objective("val_taste", "max")
+    search(objective=objective, callbacks=[Tell()], max_trials=1)
+    (trial,) = kerasnas.open_search(search.keywords["directory"]).trials
+    assert trial.score == 1.0
 
 
 def test_a_folder_that_cannot_be_written_is_refused(search, tmp_path):

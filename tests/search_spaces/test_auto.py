@@ -128,6 +128,11 @@ def test_what_an_input_cannot_have_is_refused(options, message):
         space({"image": (16, 16, 1), "table": (4,)}, Classification(3), **options)
 
 
+def test_recordings_among_several_inputs_are_refused():
+    with pytest.raises(ValueError, match=r"'waveform'\. Alone they take `search_spaces.Wave"):
+        space({"row": (4,), "sound": (800,)}, Classification(3), layout={"sound": "waveform"})
+
+
 def test_what_makes_no_space_is_refused():
     with pytest.raises(TypeError, match=r"must be a `SearchSpace`\. Received: a dict"):
         space((4,), Classification(3), spaces=lambda input_shape, task: {})

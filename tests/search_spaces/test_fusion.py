@@ -18,6 +18,7 @@ from search_spaces.task import Classification, NextToken, Regression
 from search_spaces.tcn import TemporalConvNet
 from search_spaces.testing import SpaceContract, random_inputs
 from search_spaces.transformer import Transformer
+from search_spaces.waveform import Waveform
 
 BRANCHES = ("{input}/{decision}", "{input}/{part}/{decision}")
 
@@ -250,6 +251,10 @@ def test_costs_of_random_members_are_those_of_their_files(name):
 # --- what is refused ---
 
 
+def recordings():
+    return Waveform((1600,), 3, sample_rate=8000, in_graph=False)
+
+
 @pytest.mark.parametrize(
     ("spaces", "message"),
     [
@@ -260,6 +265,7 @@ def test_costs_of_random_members_are_those_of_their_files(name):
         ({"a": table(), "b": MLP((3,), 4)}, r"made for its task\. Received: .*num_classes=4"),
         ({"a": table(), "b": table().with_weight_bits(4)}, r"weight_bits=\(4,\)"),
         ({"a": table(), "b": tables()}, r"read one input each"),
+        ({"a": table(), "b": recordings()}, r"Received: 'b' with a Waveform\. Compute"),
     ],
 )
 def test_spaces_that_do_not_go_together_are_refused(spaces, message):
