@@ -252,10 +252,11 @@ class Final:
         narrow = trial.hyperparameters.values.get(WEIGHT_BITS) == 4
         return "int4" if narrow else self._quantization
 
-    def rank(self, finalist: Finalist) -> float:
+    def rank(self, finalist: Finalist) -> tuple[float, float]:
         """Lower is better: by the objective of the int8 file where the file tells it.
 
-        A loss that cannot be told from answers is stood in for by the measure of the task.
+        A loss that cannot be told from answers is stood in for by the measure of the task. Of
+        equals, such as the accuracies of few examples often are, the lower loss is better.
         """
         name, sign = str(self.objective.name), 1.0
         if self.objective.direction == "max":
@@ -266,7 +267,8 @@ class Final:
             name = f"{name}_{self._quantization}"
         elif name == "val_loss" and measured in scores:
             name, sign = measured, -1.0
-        return sign * float(scores.get(name, finalist.trial.score))
+        loss = scores.get(f"val_loss_{self._quantization}", scores.get("val_loss", math.inf))
+        return sign * float(scores.get(name, finalist.trial.score)), float(loss)
 
     def _finalist(self, trial: Any, number: int, epochs: int) -> Finalist:
         if self.epochs is not None or epochs == 0:

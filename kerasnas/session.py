@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -190,9 +191,15 @@ class Session:
             progress.say(str(error))
 
     def _completed(self) -> list[Any]:
-        """Completed trials, best first; KerasTuner's oracles pad theirs with failed ones."""
+        """Completed trials, best first, of equal scores that of the lower loss.
+
+        Few examples give few different accuracies. KerasTuner's oracles pad theirs with
+        failed trials.
+        """
         ranked = self.oracle.get_best_trials(len(self.oracle.trials))
-        return [trial for trial in ranked if trial.status == "COMPLETED"]
+        completed = [trial for trial in ranked if trial.status == "COMPLETED"]
+        sign = -1.0 if self.oracle.objective.direction == "max" else 1.0
+        return sorted(completed, key=lambda trial: (sign * trial.score, _loss(trial)))
 
     def _note(self, finalist: Finalist, finalists: list[Finalist]) -> None:
         """Keep a finalist while others are still trained: the best so far is the model."""
@@ -299,6 +306,14 @@ class Session:
             "" if winner.file is None else f", {format_cost('flash', len(winner.file))} int8"
         )
         return f"best: trial {winner.trial.trial_id}{size}  {scores}"
+
+
+def _loss(trial: Any) -> float:
+    """The lowest validation loss of a trial, infinite where none was told."""
+    if not trial.metrics.exists("val_loss"):
+        return math.inf
+    lowest = trial.metrics.get_best_value("val_loss")
+    return math.inf if lowest is None else float(lowest)
 
 
 @contextlib.contextmanager

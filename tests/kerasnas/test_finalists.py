@@ -185,3 +185,12 @@ class TestAFileThatIsTooInaccurate:
             mended, _ = mend(fails=True)
         assert len(mended.file) == 500
         assert mended.drop == pytest.approx(0.01)
+
+
+def test_of_equal_scores_the_lower_loss_is_better(final):
+    unsure = {"val_accuracy_int8": 1.0, "val_loss_int8": 0.3}
+    sure = {"val_accuracy_int8": 1.0, "val_loss_int8": 0.1}
+    first, second = (
+        Finalist(trial(i, 1.0), None, s, b"") for i, s in enumerate([unsure, sure])
+    )
+    assert min([first, second], key=final("val_accuracy").rank) is second

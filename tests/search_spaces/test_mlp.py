@@ -84,7 +84,11 @@ def test_sums_project_where_widths_differ():
 
 def test_layers_that_are_normalised_have_no_bias():
     space = MLP((6,), 3)
-    given = [dict(r.settings) for r in space.network({"depth": 2, "norm": True}).layers if r.op == "dense"]
+    given = [
+        dict(r.settings)
+        for r in space.network({"depth": 2, "norm": True}).layers
+        if r.op == "dense"
+    ]
     assert [settings["bias"] for settings in given] == [False, False, True]
 
 
