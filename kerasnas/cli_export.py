@@ -101,7 +101,8 @@ def _export(options: argparse.Namespace) -> None:
             f"quantization {quantization}. Pass one, as for `kerasnas search`; without a "
             "package, float32, float16 and dynamic need none."
         )
-    model, front = _loaded(source.file), None
+    task = None if source.result is None else source.result.task
+    model, front = _loaded(source.file, task), None
     if source.result is not None:
         front, model = source.result.exported(model)
     data = None
@@ -205,11 +206,11 @@ def _source(path: Path) -> _Source:
     return _Source(file, result, told)
 
 
-def _loaded(path: Path) -> Any:
-    import keras
+def _loaded(path: Path, task: Any) -> Any:
+    from kerasnas import model_files
 
     try:
-        return keras.models.load_model(path)
+        return model_files.load(path, task)
     except Exception as error:
         raise ValueError(
             f"Keras cannot load the model. Received: {path} ({type(error).__name__}: "

@@ -173,13 +173,14 @@ def _search(options: argparse.Namespace) -> None:
     started = time.monotonic()
     limits = parse_limit_options(options.limit)
     kerasnas.search  # noqa: B018 - loads TensorFlow, quietly, before anything else does
+    from kerasnas import model_files
     from kerasnas.costs import as_device
     from kerasnas.delivery import Delivery
 
     device = as_device(options.device)
     data = open_data(options.dataset, options, size=options.image_size, task=options.task)
     model = _found(options, data, limits, device)
-    model.save(options.output / "model.keras")
+    model_files.save(model, options.output / "model.keras")
     result = kerasnas.open_search(options.output, PROJECT)
     delivery = Delivery(
         model,

@@ -12,28 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerasnas.examples import Examples, first_of_each_class
-from kerasnas.inference import infer, name_classes, targets_of
-from kerasnas.preparation import Preparation, Whole, shape_of
-from kerasnas.preprocessing import (
-    Preprocessing,
-    TextPreprocessing,
-    block_split,
-    windows,
+from kerasnas.inference import fitted, infer, name_classes, targets_of
+from kerasnas.preparation import (
+    Part,
+    Preparation,
+    Whole,
+    check_used,
+    shape_of,
+    vocabulary_of,
 )
+from kerasnas.preprocessing import Preprocessing, TextPreprocessing
 from kerasnas.reading import LAYOUTS, Layout, Reader, resize
 from kerasnas.rows import Fields, Rows, join
+from kerasnas.sequences import WINDOW, distinct_split, windows
 from search_spaces.task import NextToken, Task
 
 __all__ = ["LAYOUTS", "Data", "Examples", "load", "read", "resize", "stratified_split"]
 
-Scale = float | tuple[float, ...]
-Rescaling = tuple[Scale, Scale]
-
 _MEMORY_BUDGET = 2 * 1024**3
-_FEWEST_STEPS = 2  # of an int8 input, by which a channel must deviate
-_WINDOW = 64  # tokens of a language model's examples
 _FEWEST_TEXTS = 20  # that are split as wholes
-_LOUDEST_FLOAT = 4.0  # sample of a waveform; larger ones are those of 16-bit integers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -127,7 +124,9 @@ def load(
 
     The examples of each part come in an order that depends on them and the seed alone, as does
     the split. So a data set that is shuffled anew each time it is read gives the same problem
-    each time, and equal examples mostly fall on one side of the split.
+    each time, and equal examples mostly fall on one side of the split. Of language models runs
+    of texts or windows are held out, in the order in which they come, because neighbours
+    resemble each other.
 
     Args:
         train_data: A `tf.data.Dataset`, batched or not, of `(x, y)`,
@@ -153,7 +152,9 @@ def load(
             Of texts `None` takes most of them whole; of language models it is the length of
             the windows, 64 by default.
         vocabulary: The different tokens, as a list of words, or their number; of several
-            inputs with tokens by name. Token ids need it; of texts `None` learns one.
+            inputs by name, which says that these are tokens or texts. Token ids need it; 0
+            pads short sequences at their end, so that it is no word of its own. Of texts
+            `None` learns one.
         split: Texts are split by `"word"` or `"character"`.
         sample_rate: Samples a second of waveforms.
         steps: Elements to read from each data set, batches if it is batched; arrays are
@@ -166,19 +167,26 @@ def load(
         memory_budget: Bytes of examples to keep in memory; more go to the cache file.
 
     Raises:
-        TypeError: If the data is no data set.
+        TypeError: If the data is no data set, or the vocabulary neither a list nor a number.
         ValueError: If the data do not fit each other or the task, with the reason; if they
-            leave open what is asked; or if a column of a table or a channel of a series would
-            be lost in an int8 file.
+            leave open what is asked; if an argument is for other data; or if a column of a
+            table or a channel of a series would be lost in an int8 file.
     """
     if not (isinstance(validation_split, numbers.Real) and 0 < validation_split < 1):
         raise ValueError(
             "The validation part must be a share above 0 and below 1. "
             f"Received: validation_split={validation_split!r}. Use, for example, 0.2."
         )
-    if layout is None:
-        layouts = _certain(layouts, vocabulary, sample_rate)
+    if split not in ("word", "character"):
+        raise ValueError(
+            f"Texts are split into words or characters. Received: split={split!r}. Pass "
+            '"word" or "character".'
+        )
     language = _is_language(task)
+    if isinstance(vocabulary, Mapping) and not isinstance(layout, str):
+        layout = dict.fromkeys(vocabulary, "tokens") | dict(layout or {})
+    elif layout is None:
+        layouts = _certain(layouts, vocabulary, sample_rate, language)
     reader = Reader(
         layout,
         layouts,
@@ -197,8 +205,22 @@ def load(
     names = None if names is None else [str(name) for name in names]
     values, axes = reader.values(), reader.layout
     count = reader.counts[0]
+    vocabulary = vocabulary_of(vocabulary, axes, reader.name)
+    check_used(
+        axes,
+        vocabulary=vocabulary,
+        sequence_length=sequence_length,
+        split=None if split == "word" else split,
+        sample_rate=sample_rate,
+        image_size=image_size,
+    )
+    if layout is None:
+        _check_series(values, axes, layouts)
     if axes == "text" and language:
         texts = list(values[:count]), None if held is None else list(values[count:])
+        _check_alone(y, weight, class_names, "training data")
+        if held is not None:
+            _check_alone(*held, class_names, "validation data")
         text = TextPreprocessing(
             sequence_length,
             split=split,
@@ -206,10 +228,10 @@ def load(
         )
         return _language(texts, text, task, validation_split, sequence_length, seed)
     prepare = Preparation(axes, vocabulary, sequence_length, split)
-    values = prepare.checked(values)
-    if y is None and axes == "tokens":  # each token is followed by the next
-        y, values, followers = values[:count, 1:], values[:, :-1], values[count:, 1:]
-        held = None if held is None else (followers, held[1])
+    parts = {"training data": slice(0, count)}
+    if held is not None:
+        parts["validation data"] = slice(count, None)
+    values = prepare.checked(values, parts)
     is_tokens = axes == "tokens"
     problem = infer(
         y,
@@ -221,6 +243,7 @@ def load(
         vocabulary_size=prepare.known_vocabulary,
     )
     found, names = problem.task, problem.class_names
+    _check_named(found, class_names)
     whole = Whole(values, axes, found, seed)
     train = whole.part(0, problem.targets, _checked_weights(weight, "training data"))
     if held is not None:
@@ -235,9 +258,9 @@ def load(
         )
         rest = whole.part(count, targets, _checked_weights(held[1], "validation data"))
     else:
-        order = np.arange(len(train))
-        kept, part = stratified_split(train.strata, order, validation_split, names)
+        kept, part = _split(train, found, validation_split, names, seed)
         train, rest = train.take(kept), train.take(part)
+        found = fitted(found, task, train.targets)
     return Data(task=found, class_names=names, **prepare.prepared(train, rest))
 
 
@@ -250,6 +273,7 @@ def read(
     class_names: Sequence[str] | None = None,
     image_size: tuple[int, int] | None = None,
     sequence_length: int | None = None,
+    vocabulary: Any = None,
     steps: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     memory_budget: int = _MEMORY_BUDGET,
@@ -264,6 +288,7 @@ def read(
         class_names: Likewise, where labels are texts.
         image_size: As of `load`, likewise the others.
         sequence_length: Steps or tokens of a sequence.
+        vocabulary: `Data.vocabulary`, against which token ids are checked.
         steps: Elements to read.
         cache_dir: Folder of the cache file.
         memory_budget: Bytes to keep in memory.
@@ -285,10 +310,11 @@ def read(
     y, weight = reader.read(data, "data")
     values, axes = reader.values(), reader.layout
     if language and isinstance(preprocessing, TextPreprocessing):
-        x, y = windows(preprocessing.tokens(list(values)), sequence_length or _WINDOW)
+        _check_alone(y, weight, None, "data")
+        x, y = windows(preprocessing.tokens(list(values)), sequence_length or WINDOW)
         return Examples(Rows(x), y)
-    if y is None and axes == "tokens":
-        y, values = values[:, 1:], values[:, :-1]
+    prepare = Preparation(axes, vocabulary, sequence_length, "word")
+    values = prepare.checked(values, {"data": slice(None)}, training=False)
     shape = shape_of(values)
     tokens = values if axes == "tokens" else None
     if task is None:
@@ -335,6 +361,19 @@ def stratified_split(
     return np.setdiff1d(np.arange(len(labels)), part, assume_unique=True), part
 
 
+def _split(
+    train: Part, task: Task, share: float, names: Sequence[str] | None, seed: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows that stay in training, and those that are held out."""
+    if not isinstance(task, NextToken):
+        return stratified_split(train.strata, np.arange(len(train)), share, names)
+    as_read = np.argsort(train.rows)
+    chunks = Rows(train.values, train.rows[as_read]).chunks()
+    windows_read = [row.tobytes() for chunk in chunks for row in chunk]
+    kept, part = distinct_split(windows_read, share, seed)
+    return np.sort(as_read[kept]), np.sort(as_read[part])
+
+
 def _language(
     texts: tuple[list[str], list[str] | None],
     preprocessing: TextPreprocessing,
@@ -345,21 +384,21 @@ def _language(
 ) -> Data:
     """Texts alone: windows of tokens, each with the tokens that follow.
 
-    Many texts are split as wholes, so that no text is on both sides; of few, the end of each
-    is held out.
+    Many texts are split as wholes, so that no text is on both sides; of few different ones,
+    the end of each is held out.
     """
     given, held = texts
     if held is not None:
         train = given
-    elif len(given) >= _FEWEST_TEXTS:
-        rest, part = block_split(len(given), share, seed)
+    elif len(set(given)) >= _FEWEST_TEXTS:
+        rest, part = distinct_split(given, share, seed)
         train, held = [given[i] for i in rest], [given[i] for i in part]
     else:
         cuts = [round(len(text) * (1 - share)) for text in given]
         train = [text[:cut] for text, cut in zip(given, cuts, strict=True)]
         held = [text[cut:] for text, cut in zip(given, cuts, strict=True)]
     preprocessing.fit(train)
-    length = length or _WINDOW
+    length = length or WINDOW
     parts = [windows(preprocessing.tokens(part), length) for part in (train, held)]
     size = preprocessing.vocabulary_size or 0
     problem = infer(
@@ -384,13 +423,51 @@ def _language(
     )
 
 
-def _certain(layouts: Sequence[str], vocabulary: Any, rate: int | None) -> Sequence[str]:
+def _certain(
+    layouts: Sequence[str], vocabulary: Any, rate: int | None, language: bool
+) -> Sequence[str]:
     """The layouts to choose from, with what other arguments say of examples of one axis."""
     if rate is not None and "waveform" in layouts:
         return ["waveform"]
-    if vocabulary is not None and not isinstance(vocabulary, Mapping) and "tokens" in layouts:
+    told = vocabulary is not None or language
+    alone = "tokens" in layouts and not {"table", "series", "waveform"} & set(layouts)
+    if "tokens" in layouts and (told or alone):
         return ["tokens", *(name for name in layouts if name not in ("table", "waveform"))]
     return [name for name in layouts if name not in ("tokens", "waveform")] or layouts
+
+
+def _check_series(values: Any, axes: Any, layouts: Sequence[str]) -> None:
+    """Refuse to guess where rows of whole numbers may be tokens, of a space that has both."""
+    both = axes == "series" and "table" not in layouts and "text" in layouts
+    if not both or values.shape[-1] > 1 or values.min() < 0:
+        return
+    if (values == np.rint(values)).all():
+        raise ValueError(
+            "Rows of whole numbers may be tokens or a series. Received: examples of shape "
+            f"{values.shape[1:-1]}, with numbers from {values.min():.0f} to "
+            f"{values.max():.0f}. Pass the vocabulary of tokens, vocabulary=..., or "
+            'layout="series".'
+        )
+
+
+def _check_alone(y: Any, weight: Any, class_names: Any, name: str) -> None:
+    """Refuse what texts of a language model cannot have."""
+    given = {"labels": y, "sample weights": weight, "class names": class_names}
+    found = [what for what, value in given.items() if value is not None]
+    if found:
+        raise ValueError(
+            "A language model learns from texts alone, cut into windows. Received: texts with "
+            f"{' and '.join(found)} in the {name}. Pass the texts alone, or another task than "
+            '"next_token".'
+        )
+
+
+def _check_named(task: Task, class_names: Sequence[str] | None) -> None:
+    if class_names is not None and getattr(task, "num_classes", None) is None:
+        raise ValueError(
+            f"Only classes have names. Received: {len(class_names)} class names with the task "
+            f'{task!r:.60}. Leave class_names out, or pass task="classification".'
+        )
 
 
 def _is_language(task: Any) -> bool:

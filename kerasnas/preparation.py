@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,18 +15,77 @@ from kerasnas.preprocessing import (
     Preprocessing,
     TablePreprocessing,
     TextPreprocessing,
-    token_ids,
+    check_columns,
+    check_texts,
 )
 from kerasnas.rows import Fields, Rows
+from kerasnas.sequences import size_of, token_ids
 from search_spaces.task import Task
 
-__all__ = ["Part", "Preparation", "Whole", "number_of", "shape_of"]
+__all__ = ["Part", "Preparation", "Whole", "check_used", "shape_of", "vocabulary_of"]
 
 Scale = float | tuple[float, ...]
 Rescaling = tuple[Scale, Scale]
 
+_SAID_OF = {
+    "vocabulary": ("tokens", "text"),
+    "sequence_length": ("tokens", "text", "series", "waveform"),
+    "split": ("text",),
+    "sample_rate": ("waveform",),
+    "image_size": ("images",),
+}
 _FEWEST_STEPS = 2  # of an int8 input, by which a channel must deviate
 _LOUDEST_FLOAT = 4.0  # sample of a waveform; larger ones are those of 16-bit integers
+
+
+def check_used(axes: Any, **settings: Any) -> None:
+    """Refuse what is said of inputs that there are not.
+
+    Args:
+        axes: The layout of each example as it was read; of several inputs by name.
+        **settings: Arguments of `kerasnas.data.load` by name; `None` says nothing.
+
+    Raises:
+        ValueError: If one serves other layouts alone.
+    """
+    layouts = set(axes.values()) if isinstance(axes, Mapping) else {axes}
+    for name, value in settings.items():
+        if value is not None and layouts.isdisjoint(_SAID_OF[name]):
+            wanted = " or ".join(map(repr, _SAID_OF[name]))
+            raise ValueError(
+                f"`{name}` is for examples of the layout {wanted}. Received: "
+                f"{name}={value!r:.60} with layout={axes!r}. Leave it out, or pass the layout "
+                "that examples have."
+            )
+
+
+def vocabulary_of(vocabulary: Any, axes: Any, alone: str = "") -> Any:
+    """The vocabulary of one input, or of several by name, with names and types checked.
+
+    Args:
+        vocabulary: As of `kerasnas.data.load`.
+        axes: As of `check_used`.
+        alone: Name under which a single input came, or "".
+
+    Raises:
+        TypeError: If one is neither a list nor a number.
+        ValueError: If it is of an input that is not there, or has no tokens.
+    """
+    if not isinstance(vocabulary, Mapping):
+        if vocabulary is not None:
+            size_of(vocabulary)
+        return vocabulary
+    layouts = axes if isinstance(axes, Mapping) else {alone: axes}
+    for name, one in vocabulary.items():
+        if layouts.get(name) not in _SAID_OF["vocabulary"]:
+            raise ValueError(
+                "A vocabulary by name is of an input of tokens or texts. Received: a "
+                f"vocabulary of {name!r} with the inputs {dict(layouts)}. Check the spelling, "
+                "or leave it out."
+            )
+        if one is not None:
+            size_of(one)
+    return dict(vocabulary) if isinstance(axes, Mapping) else vocabulary.get(alone)
 
 
 class Preparation:
@@ -35,8 +93,8 @@ class Preparation:
 
     Args:
         axes: The layout of each example as it was read; of several inputs by name.
-        vocabulary: As of `kerasnas.data.load`.
-        length: Steps or tokens of a sequence, or `None`.
+        vocabulary: As `vocabulary_of` returns it.
+        length: Tokens of a text, or `None`.
         split: How texts are split.
     """
 
@@ -46,19 +104,46 @@ class Preparation:
         self._length = length
         self._split = split
 
-    def checked(self, values: Any) -> Any:
-        """The values, with token ids checked against their vocabulary."""
-        if not isinstance(self._axes, Mapping):
-            return self._checked_input("", self._axes, values)
-        return {
-            name: self._checked_input(name, axes, values[name])
-            for name, axes in self._axes.items()
-        }
+    def checked(self, values: Any, parts: Mapping[str, slice], training: bool = True) -> Any:
+        """The values, after each input of each part was found to hold what it should.
 
-    def _checked_input(self, name: str, axes: str, values: Any) -> Any:
-        if axes == "tokens":
-            return token_ids(values, vocabulary=self._of(name), length=self._length)
-        if axes in ("series", "table") and isinstance(values, np.ndarray):
+        Args:
+            values: All that was read; of several inputs by name.
+            parts: Which rows are whose, by the names of data sets that messages have.
+            training: Whether there is to be a network for them: tokens then need their
+                vocabulary, and channels like scales.
+
+        Raises:
+            ValueError: If not, with the row of the data set where there is one.
+        """
+        several = isinstance(self._axes, Mapping)
+        axes = self._axes if several else {"": self._axes}
+        inputs = values if several else {"": values}
+        made = {
+            key: self._checked_input(key, axes[key], inputs[key], parts, training)
+            for key in axes
+        }
+        return made if several else made[""]
+
+    def _checked_input(
+        self,
+        key: str,
+        axes: str,
+        values: Any,
+        parts: Mapping[str, slice],
+        training: bool,
+    ) -> Any:
+        if isinstance(values, Mapping):
+            for name, rows in parts.items():
+                check_columns({one: column[rows] for one, column in values.items()}, name)
+        elif axes == "text":
+            for name, rows in parts.items():
+                check_texts(values[rows], name)
+        elif axes == "tokens" and (training or self._of(key) is not None):
+            for name, rows in parts.items():
+                token_ids(values[rows], vocabulary=self._of(key), name=name)
+            return values.astype(np.int32, copy=False)
+        elif axes in ("series", "table") and training:
             _check_scales(values)
         return values
 
@@ -69,7 +154,7 @@ class Preparation:
     @property
     def known_vocabulary(self) -> int | None:
         """How many different tokens there are, where that was said."""
-        return None if isinstance(self._vocabulary, Mapping) else number_of(self._vocabulary)
+        return None if isinstance(self._vocabulary, Mapping) else _number(self._vocabulary)
 
     def prepared(self, train: Part, validation: Part) -> dict[str, Any]:
         """Both parts as networks take them, and what is known of their inputs.
@@ -135,7 +220,7 @@ class Preparation:
             shape=train.example_shape,
             layout=layout,
             rescaling=_rescaling(train, layout),
-            vocabulary=number_of(self._of(name)) if layout == "tokens" else None,
+            vocabulary=_number(self._of(name)) if layout == "tokens" else None,
         )
 
 
@@ -241,11 +326,8 @@ def _digests(values: Any, rows: NDArray[np.int64], key: bytes) -> NDArray[np.uin
     return np.frombuffer(b"".join(found), np.uint64)
 
 
-def number_of(vocabulary: Any) -> int | None:
-    """How many different tokens there are, from their number or a list of them."""
-    if vocabulary is None or isinstance(vocabulary, numbers.Integral):
-        return None if vocabulary is None else int(vocabulary)
-    return len(vocabulary)
+def _number(vocabulary: Any) -> int | None:
+    return None if vocabulary is None else size_of(vocabulary)
 
 
 def shape_of(values: Any) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import abc
 import json
-import numbers
 import pathlib
 import string
 from collections.abc import Collection, Sequence
@@ -156,7 +155,7 @@ class TextPreprocessing(Preprocessing):
     ) -> None:
         if vocabulary is not None:
             size = size_of(vocabulary)
-            if isinstance(vocabulary, numbers.Integral):
+            if isinstance(vocabulary, int | np.integer):
                 max_tokens, vocabulary = size, None
         if split not in _SPLITS:
             raise ValueError(

@@ -33,7 +33,7 @@ CHECKPOINT = "checkpoint.weights.h5"  # KerasTuner's name
 
 
 # Settings of a search with which other examples are read too.
-_READ_WITH = ("layout", "class_names", "image_size", "sequence_length")
+_READ_WITH = ("layout", "class_names", "image_size", "sequence_length", "vocabulary")
 
 
 @dataclasses.dataclass(frozen=True)

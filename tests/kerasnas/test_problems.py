@@ -101,8 +101,9 @@ class TestTasks:
         target = 150 + 70 * rng.normal(size=N)
         problem = load((numbers, target))
         assert isinstance(problem.task, Regression)
-        assert problem.task.offset == pytest.approx(target.mean(), rel=1e-4)
-        assert problem.task.scale == pytest.approx(target.std(), rel=1e-4)
+        of_training = problem.train.y
+        assert problem.task.offset == pytest.approx(of_training.mean(), rel=1e-4)
+        assert problem.task.scale == pytest.approx(of_training.std(), rel=1e-4)
         np.testing.assert_allclose(
             np.sort(problem.merge().y[:, 0]), np.sort(target), rtol=1e-6
         )
@@ -212,6 +213,56 @@ class TestSequences:
         whole = problem.merge()
         np.testing.assert_array_equal(whole.x[:][:, 1:], whole.y[:, :-1])
 
+    def test_neighbouring_windows_stay_on_one_side_of_the_split(self):
+        text = np.random.default_rng(0).integers(0, 50, 4000)
+        found = load(
+            (np.lib.stride_tricks.sliding_window_view(text, 20)[::2],),
+            task="next_token",
+            vocabulary=50,
+        )
+        train = {bytes(row) for row in found.train.x[:][:, 2:]}
+        shifted = [bytes(row) in train for row in found.validation.x[:][:, :-2]]
+        assert np.mean(shifted) < 0.05
+
+    def test_equal_texts_stay_on_one_side_of_the_split(self):
+        texts = [f"{'abcdefghijklmnopqrstuvwxy'[i % 25] * 3} " * 20 for i in range(100)]
+        problem = load(texts, task="next_token", sequence_length=8)
+        assert problem.vocabulary == 22  # 20 words of the training part
+        assert (problem.validation.y == 1).all()
+
+    def test_texts_of_a_language_model_come_alone(self):
+        with pytest.raises(ValueError, match="with labels in the training data"):
+            load((texts, classes), task="next_token")
+
+    @pytest.mark.parametrize(
+        ("data", "settings"),
+        [
+            ((tokens[:, :-1], tokens[:, 1:]), {"task": "next_token"}),
+            ((tokens, classes), {"layouts": ("tokens", "text")}),
+        ],
+    )
+    def test_a_missing_vocabulary_is_asked_for(self, data, settings):
+        with pytest.raises(ValueError, match="Tokens need the vocabulary"):
+            load(data, **settings)
+
+    def test_whole_numbers_may_be_tokens_or_a_series_of_a_space_of_both(self):
+        both = {"layouts": ("tokens", "series", "text")}
+        with pytest.raises(ValueError, match="may be tokens or a series"):
+            load((tokens, classes), **both)
+        assert load((tokens + 0.5, classes), **both).layout == "series"
+        assert load((tokens, classes), layout="series").layout == "series"
+
+    def test_tokens_beyond_the_vocabulary_are_refused_when_read_again(self):
+        problem = load((tokens, classes), vocabulary=50)
+        again = {
+            "task": problem.task,
+            "layout": problem.layout,
+            "vocabulary": problem.vocabulary,
+        }
+        assert len(read((tokens, classes), **again)) == N
+        with pytest.raises(ValueError, match=r"tokens from .* in the data, and a vocab"):
+            read((tokens + 40, classes), **again)
+
     def test_a_sample_rate_says_that_numbers_are_waveforms(self):
         waves = rng.uniform(-1, 1, (N, 800)).astype(np.float32)
         for data in ((waves, classes), (waves[..., np.newaxis], classes)):
@@ -241,6 +292,18 @@ class TestTables:
     def test_what_encodes_columns_is_learned_from_the_training_part(self):
         problem = load((columns, classes))
         np.testing.assert_allclose(problem.train.x[:][:, [0, 5]].mean(axis=0), 0, atol=1e-4)
+
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_messages_have_the_rows_of_the_users_data(self, seed):
+        ages = np.arange(N, dtype=float)
+        ages[59] = np.nan
+        with pytest.raises(ValueError, match="row 59 of 'a' in the training data"):
+            load(({"a": ages, "b": ages}, classes), seed=seed)
+        good = {"a": np.zeros(N), "b": np.arange(N)}
+        with pytest.raises(ValueError, match="row 59 of 'a' in the validation data"):
+            load((good, classes), validation_data=(good | {"a": ages}, classes))
+        with pytest.raises(ValueError, match="row 59 of the training data"):
+            load((np.array([*texts[:59], None], object), classes), seed=seed)
 
     def test_a_column_of_mixed_types_is_refused(self):
         with pytest.raises(ValueError, match="numbers or texts, not both"):
@@ -295,6 +358,31 @@ class TestSeveralInputs:
         x, y = next(iter(problem.train.dataset(8)))
         assert (x["image"].shape, x["table"].shape, y.shape) == ((8, 16, 16, 1), (8, 5), (8,))
 
+    def test_a_vocabulary_by_name_says_what_are_tokens(self):
+        x = {"photo": images, "words": tokens}
+        problem = load((x, classes), vocabulary={"words": 50})
+        assert problem.layout == {"photo": "images", "words": "tokens"}
+        assert problem.vocabulary == {"photo": None, "words": 50}
+        alone = load(({"words": tokens}, classes), vocabulary={"words": 50})
+        assert (alone.layout, alone.vocabulary) == ("tokens", 50)
+
+    @pytest.mark.parametrize(
+        ("settings", "error", "words"),
+        [
+            ({"vocabulary": {"wrds": 50}}, ValueError, "'wrds'.*Check the spelling"),
+            (
+                {"vocabulary": {"words": 50}, "layout": {"words": "table"}},
+                ValueError,
+                "input of tokens or texts. Received: a vocabulary of 'words'",
+            ),
+            ({"vocabulary": {"words": "abc"}}, TypeError, "vocabulary='abc'"),
+            ({"vocabulary": 50}, ValueError, "`vocabulary` is for examples"),
+        ],
+    )
+    def test_a_vocabulary_of_no_tokens_is_refused(self, settings, error, words):
+        with pytest.raises(error, match=words):
+            load(({"photo": images, "words": tokens}, classes), **settings)
+
     def test_a_layout_of_an_unknown_input_is_refused(self):
         with pytest.raises(ValueError, match=r"'photo'.*Check the spelling"):
             load(({"image": images, "t": numbers}, classes), layout={"photo": "images"})
@@ -306,6 +394,22 @@ class TestSeveralInputs:
     def test_the_inputs_of_both_parts_must_be_the_same(self):
         with pytest.raises(ValueError, match="must have the inputs of the training data"):
             load(({"a": images, "b": numbers}, classes), ({"a": images}, classes))
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "words"),
+    [
+        ((images, classes), {"vocabulary": 50}, "`vocabulary` is for examples of the lay"),
+        ((images, classes), {"sequence_length": 5}, "sequence_length=5 with layout='images'"),
+        ((images, classes), {"sample_rate": 8000}, "`sample_rate` is for"),
+        ((images, classes), {"split": "character"}, "`split` is for .*'text'"),
+        ((images, classes), {"split": "nonsense"}, "split='nonsense'"),
+        ((numbers, numbers[:, 0]), {"class_names": ["a", "b"]}, "Only classes have names"),
+    ],
+)
+def test_arguments_for_other_data_are_refused(data, settings, words):
+    with pytest.raises(ValueError, match=words):
+        load(data, **settings)
 
 
 def test_examples_serve_what_the_loss_takes():
