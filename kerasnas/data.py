@@ -221,11 +221,7 @@ def load(
         _check_alone(y, weight, class_names, "training data")
         if held is not None:
             _check_alone(*held, class_names, "validation data")
-        text = TextPreprocessing(
-            sequence_length,
-            split=split,
-            vocabulary=vocabulary,
-        )
+        text = TextPreprocessing(sequence_length, split=split, vocabulary=vocabulary)
         return _language(texts, text, task, validation_split, sequence_length, seed)
     prepare = Preparation(axes, vocabulary, sequence_length, split)
     parts = {"training data": slice(0, count)}

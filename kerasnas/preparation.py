@@ -99,7 +99,8 @@ class Preparation:
     """
 
     def __init__(self, axes: Any, vocabulary: Any, length: int | None, split: str) -> None:
-        self._axes = axes
+        self._several = isinstance(axes, Mapping)
+        self._axes: dict[str, str] = dict(axes) if self._several else {"": axes}
         self._vocabulary = vocabulary
         self._length = length
         self._split = split
@@ -116,14 +117,12 @@ class Preparation:
         Raises:
             ValueError: If not, with the row of the data set where there is one.
         """
-        several = isinstance(self._axes, Mapping)
-        axes = self._axes if several else {"": self._axes}
-        inputs = values if several else {"": values}
+        inputs = values if self._several else {"": values}
         made = {
-            key: self._checked_input(key, axes[key], inputs[key], parts, training)
-            for key in axes
+            key: self._checked_input(key, axes, inputs[key], parts, training)
+            for key, axes in self._axes.items()
         }
-        return made if several else made[""]
+        return made if self._several else made[""]
 
     def _checked_input(
         self,
@@ -162,11 +161,10 @@ class Preparation:
         What has to be learned is learned from the training part. The names are those of the
         attributes of `kerasnas.data.Data`.
         """
-        several = isinstance(self._axes, Mapping)
-        axes = self._axes if several else {"": self._axes}
+        several = self._several
         made = {
             name: self._input(name, layout, train.input(name), validation.input(name))
-            for name, layout in axes.items()
+            for name, layout in self._axes.items()
         }
 
         def of(attribute: str) -> Any:
