@@ -9,20 +9,6 @@ from search_spaces.boxes import decode, decode_batch, encode, encode_boxes
 IMAGE = (64, 96, 3)
 
 
-def as_prediction(target, num_classes, confidence=8.0):
-    """What a network that has learned a target perfectly would return for it."""
-    prediction = target.copy()
-    heat = np.clip(target[..., :num_classes], 1e-4, 1 - 1e-4)
-    prediction[..., :num_classes] = np.log(heat / (1 - heat))
-    return prediction
-
-
-def random_boxes(rng, count, image_shape=IMAGE):
-    sizes = rng.uniform(0.05, 0.3, size=(count, 2))
-    corners = rng.uniform(0, 1 - sizes)
-    return np.concatenate([corners, corners + sizes], axis=1)
-
-
 def encoded_by_hand(objects, num_classes, image_shape, stride):
     """The grid of one image, written out cell by cell."""
     rows, columns = (-(-side // stride) for side in image_shape[:2])
@@ -100,7 +86,7 @@ def overlap(one, other):
 
 
 @pytest.mark.parametrize("stride", [4, 8])
-def test_boxes_come_back_from_their_target(stride):
+def test_boxes_come_back_from_their_target(stride, as_prediction, random_boxes):
     rng = np.random.default_rng(0)
     # One a quarter, so that no two share a cell.
     boxes = random_boxes(rng, 4) / 2 + [[0, 0, 0, 0], [0, 0.5] * 2, [0.5, 0] * 2, [0.5] * 4]
@@ -115,7 +101,7 @@ def test_boxes_come_back_from_their_target(stride):
     assert (scores > 0.99).all()
 
 
-def test_odd_images_have_cells_that_are_cut_off():
+def test_odd_images_have_cells_that_are_cut_off(as_prediction):
     boxes = [[0.9, 0.9, 1.0, 1.0]]
     target = encode_boxes(boxes, [0], num_classes=1, image_shape=(33, 21, 1))
     assert target.shape == (9, 6, 5)
@@ -159,7 +145,7 @@ def test_of_two_objects_in_a_cell_the_box_is_the_smaller_ones():
     np.testing.assert_allclose(cell[2:4], math.log2(0.1 * 64 / 4), rtol=1e-5)
 
 
-def test_of_boxes_that_overlap_the_best_of_each_class_stays():
+def test_of_boxes_that_overlap_the_best_of_each_class_stays(as_prediction):
     boxes = [[0.2, 0.2, 0.6, 0.6], [0.25, 0.3, 0.65, 0.7], [0.25, 0.3, 0.65, 0.7]]
     target = encode_boxes(boxes, [0, 0, 1], num_classes=2, image_shape=(64, 64))
     prediction = as_prediction(target, 2)
@@ -194,7 +180,7 @@ def test_a_prediction_of_another_image_is_refused():
 
 
 @pytest.mark.parametrize("stride", [4, 8])
-def test_many_images_are_encoded_as_the_definition_says(stride):
+def test_many_images_are_encoded_as_the_definition_says(stride, random_boxes):
     rng = np.random.default_rng(3)
     objects = np.concatenate(
         [random_boxes(rng, 12).reshape(3, 4, 4), rng.integers(-1, 2, size=(3, 4, 1))], axis=-1

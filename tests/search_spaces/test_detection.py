@@ -15,20 +15,6 @@ from search_spaces.testing import step
 IMAGE = (64, 96, 3)
 
 
-def as_prediction(target, num_classes, confidence=8.0):
-    """What a network that has learned a target perfectly would return for it."""
-    prediction = target.copy()
-    heat = np.clip(target[..., :num_classes], 1e-4, 1 - 1e-4)
-    prediction[..., :num_classes] = np.log(heat / (1 - heat))
-    return prediction
-
-
-def random_boxes(rng, count, image_shape=IMAGE):
-    sizes = rng.uniform(0.05, 0.3, size=(count, 2))
-    corners = rng.uniform(0, 1 - sizes)
-    return np.concatenate([corners, corners + sizes], axis=1)
-
-
 def losses_by_hand(target, prediction, classes, size_weight, offset_weight):
     """The loss of one image, written out cell by cell."""
     total, objects = 0.0, 0
@@ -48,7 +34,7 @@ def losses_by_hand(target, prediction, classes, size_weight, offset_weight):
     return total / max(objects, 1)
 
 
-def test_the_loss_is_that_of_the_definition():
+def test_the_loss_is_that_of_the_definition(random_boxes):
     rng = np.random.default_rng(1)
     boxes = random_boxes(rng, 5)
     encoded = [
@@ -64,7 +50,9 @@ def test_the_loss_is_that_of_the_definition():
 
 
 @pytest.mark.parametrize("image_shape", [IMAGE, (66, 91, 3)])
-def test_a_finer_target_is_reduced_to_the_grid_of_the_prediction(image_shape):
+def test_a_finer_target_is_reduced_to_the_grid_of_the_prediction(
+    image_shape, as_prediction, random_boxes
+):
     rng = np.random.default_rng(2)
     boxes = random_boxes(rng, 3)
     fine, coarse = (
