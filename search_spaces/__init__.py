@@ -29,6 +29,9 @@
 | `pyramid.py`      | features of a network at each resolution                      |
 | `sequences.py`    | what spaces of sequences share                                |
 | `edits.py`        | edits of graphs                                               |
+| `paths.py`        | the paths through a network, from input to output             |
+| `inheritance.py`  | weights that a network inherits from an earlier one           |
+| `morphism.py`     | changes of a graph that leave its function as it is           |
 | `space.py`        | `SearchSpace` and `choose`                                    |
 | `decisions.py`    | decisions already made, read as a space reads them            |
 | `members.py`      | members of a space: some at random, or all                    |

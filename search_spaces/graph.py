@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import keras_tuner
+import numpy as np
 
 from search_spaces.blocks import add, average_pool, concatenate, conv, max_pool, separable
 from search_spaces.decisions import Decisions
@@ -429,6 +431,31 @@ class GraphNetwork(SearchSpace):
             for name, value in vertex._asdict().items():
                 values[f"node{i}/{name}"] = value
         return values
+
+    def edited(self, values: Values, rng: np.random.Generator) -> dict[str, Any]:
+        """The decisions after one random edit of the graph they stand for.
+
+        `edits.random_edit` draws it: a node or an edge more or less, another operation, width,
+        stride or merge. A decision changed alone cannot put a node between two others, or take
+        one out, without giving the nodes after it something else to read.
+
+        Args:
+            values: Decisions; of the graph those left out take their defaults.
+            rng: What draws.
+
+        Returns:
+            All decisions of the new graph, and those of `values` that are not of a graph.
+        """
+        from search_spaces import edits  # which edits what is defined here
+
+        graph = self.graph_of(values)
+        edited = edits.apply(graph, edits.random_edit(graph, rng))
+        others = {name: value for name, value in values.items() if not _is_of_graph(name)}
+        return {**others, **self.values_of(edited)}
+
+
+def _is_of_graph(name: str) -> bool:
+    return name == "nodes" or re.match(r"node\d+/", name) is not None
 
 
 class _Pools:

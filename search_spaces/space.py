@@ -23,6 +23,7 @@ from search_spaces.network import (
     input_nodes,
     with_weight_bits,
 )
+from search_spaces.paths import paths
 from search_spaces.realise import realise
 from search_spaces.rounding import RoundedWeights
 from search_spaces.task import Classification, Task
@@ -252,6 +253,13 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         """Equal for decisions that lead to the same network; arguments as of `network`."""
         return self.network(values, strict=strict).digest
 
+    def paths(self, values: Values) -> frozenset[str]:
+        """What inputs go through in the network of these decisions: see `paths.paths`.
+
+        Names that the space does not have are passed over.
+        """
+        return paths(self.network(values, strict=False))
+
     def default(self) -> dict[str, Any]:
         """The decisions that the space's author takes by default, active ones only."""
         values: dict[str, Any] = {}
@@ -280,6 +288,35 @@ class SearchSpace(keras_tuner.HyperModel, abc.ABC):
         check_weight_bits(bits)
         space = copy.copy(self)
         space._weight_bits, space._latest, space._names = bits, None, None
+        return space
+
+    def resized(self, share: float) -> SearchSpace:
+        """The same networks for images whose sides are a share as long.
+
+        Args:
+            share: Above 0 and at most 1; sides are rounded, to at least one pixel.
+
+        Raises:
+            ValueError: If the inputs are no images, or weights of the networks depend on the
+                size of an image.
+        """
+        if share == 1:
+            return self
+        space = copy.copy(self)
+        if isinstance(self.input_shape, Mapping) or len(self.input_shape) != 3:
+            raise ValueError(
+                f"Only images have a resolution. Received: a {type(self).__name__} for inputs "
+                f"of shape {self.input_shape}. Train on fewer epochs or examples instead."
+            )
+        height, width, channels = self.input_shape
+        sides = (max(1, round(share * side)) for side in (height, width))
+        space.input_shape, space._latest = (*sides, channels), None
+        if space.costs({})["params"] != self.costs({})["params"]:
+            raise ValueError(
+                "The weights of these networks depend on the size of an image. Received: "
+                f"{type(self).__name__} at {share:g} of the resolution. Train on fewer epochs "
+                "or examples instead."
+            )
         return space
 
     def restricted(self, allows: Callable[[Network], bool]) -> SearchSpace:

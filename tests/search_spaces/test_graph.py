@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from search_spaces import blocks, members
+from search_spaces import blocks, edits, members
 from search_spaces.decisions import Decisions
 from search_spaces.graph import ADD, CONCATENATE, Edge, Graph, GraphNetwork, Rules, Vertex
 from search_spaces.network import freeze, input_node
@@ -194,6 +194,42 @@ def test_small_images_are_not_halved():
 def test_large_images_are_halved_by_the_stem():
     assert shapes(GraphNetwork((64, 80, 3), 10).network({}))[1] == (32, 40, 16)
     assert shapes(GraphNetwork((63, 80, 3), 10).network({}))[1] == (63, 80, 16)
+
+
+# --- edits --------------------------------------------------------------------------------
+
+
+def test_edited_decisions_are_those_of_a_graph_one_edit_away():
+    space = GraphNetwork((8, 8, 1), 3, **SMALL)
+    rng = np.random.default_rng(0)
+    for member in members.draws(space, 20):
+        near = set(edits.neighbours(space.graph_of(member.values)))
+        found = space.edited(member.values, rng)
+        assert space.graph_of(found) in near
+        assert space.values_of(space.graph_of(found)) == found
+
+
+def test_edits_put_nodes_in_and_take_them_out():
+    space = GraphNetwork((8, 8, 1), 3)
+    rng = np.random.default_rng(0)
+    values = space.values_of(space.graph_of({}))
+    counts = {space.edited(values, rng)["nodes"] for _ in range(40)}
+    assert counts == {3, 4, 5}
+
+
+def test_the_same_generator_gives_the_same_edit_and_values_stay():
+    space = GraphNetwork((8, 8, 1), 3)
+    values = {"nodes": 3}
+    one, two = (space.edited(values, np.random.default_rng(4)) for _ in range(2))
+    assert one == two
+    assert values == {"nodes": 3}
+
+
+def test_decisions_that_are_not_of_the_graph_are_kept():
+    space = GraphNetwork((8, 8, 1), 3, **SMALL)
+    found = space.edited({"rate": 0.1, "node_rate": 0.2}, np.random.default_rng(0))
+    assert (found.pop("rate"), found.pop("node_rate")) == (0.1, 0.2)
+    assert space.values_of(space.graph_of(found)) == found
 
 
 # --- what is refused ----------------------------------------------------------------------

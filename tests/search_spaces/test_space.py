@@ -5,6 +5,8 @@ import pytest
 
 from search_spaces import blocks
 from search_spaces.decisions import Decisions
+from search_spaces.mlp import MLP
+from search_spaces.mobile import MobileNet
 from search_spaces.space import SearchSpace, check_images, check_series, choose, size
 from search_spaces.task import Classification
 
@@ -218,6 +220,29 @@ class Activated(SearchSpace):
         with hp.conditional_scope("more", [True]):
             second = hp.Choice("second", ["relu", "hard_silu"])
         return blocks.conv(x, 8, activation=second) if more else x
+
+
+class TestAResizedSpace:
+    def test_has_the_same_weights_for_smaller_images(self):
+        space = Small((16, 12, 1), 3)
+        smaller = space.resized(0.5)
+        assert smaller.input_shape == (8, 6, 1)
+        assert space.input_shape == (16, 12, 1)
+        costs = [one.costs({"stage0/block": "mb"}) for one in (space, smaller)]
+        assert costs[0]["params"] == costs[1]["params"]
+        assert costs[0]["macs"] > 3 * costs[1]["macs"]
+
+    def test_is_the_space_itself_at_all_of_the_resolution(self):
+        space = Small((16, 16, 1), 3)
+        assert space.resized(1.0) is space
+
+    def test_is_of_images_only(self):
+        with pytest.raises(ValueError, match=r"Only images.*MLP for inputs of shape \(4,\)"):
+            MLP((4,), 2).resized(0.5)
+
+    def test_is_refused_where_weights_depend_on_the_size(self):
+        with pytest.raises(ValueError, match="weights of these networks depend on the size"):
+            MobileNet((16, 16, 1), 3).resized(0.5)  # kernels are cut to what there is
 
 
 class TestARestrictedSpace:
