@@ -7,6 +7,18 @@
 | `Tuner`                 | KerasTuner's Tuner, made safe to leave alone                 |
 | `GaussianProcess`       | oracle: Bayesian optimisation over architectures             |
 | `RandomSearch`          | oracle: candidates at random, none twice                     |
+| `GridSearch`            | oracle: all candidates of a small space, in order            |
+| `LocalSearch`           | oracle: one change at a time, again from elsewhere           |
+| `AgingEvolution`        | oracle: mutation and crossover of the latest candidates      |
+| `NSGA2`                 | oracle: evolution for several objectives                     |
+| `Reinforce`             | oracle: a policy that learns by its gradient, or PPO         |
+| `QLearning`             | oracle: layer by layer, by the worth of each choice          |
+| `PredictorGuided`       | oracle: an ensemble of networks predicts, samples decide     |
+| `SuccessiveHalving`     | fidelity: the best of many candidates are trained on         |
+| `Hyperband`             | fidelity: the same, some candidates starting further on      |
+| `LearningCurve`         | fidelity: hopeless trainings are stopped                     |
+| `SearchOracle`          | base of the oracles, for one of your own                     |
+| `Fidelity`              | base of the policies, likewise, with `Record` and `Run`      |
 | `export`                | a Keras model to a verified `.tflite` file                   |
 | `verify`                | a file that exists, run against its model                    |
 | `measure`               | what a file needs, and what it costs on a device             |
@@ -32,10 +44,24 @@ from typing import Any
 from tflite_export.silence import silence
 
 _HOME = {
+    "Fidelity": "kerasnas.fidelity",
+    "Record": "kerasnas.fidelity",
+    "Run": "kerasnas.fidelity",
+    "SearchOracle": "kerasnas.oracles._oracle",
+    "AgingEvolution": "kerasnas.oracles.evolution",
     "Device": "edge_devices",
     "GaussianProcess": "kerasnas.oracles.gaussian_process",
+    "GridSearch": "kerasnas.oracles.grid_search",
+    "Hyperband": "kerasnas.fidelity",
+    "LearningCurve": "kerasnas.fidelity",
+    "LocalSearch": "kerasnas.oracles.local_search",
+    "NSGA2": "kerasnas.oracles.nsga2",
+    "PredictorGuided": "kerasnas.oracles.predictor",
+    "QLearning": "kerasnas.oracles.q_learning",
     "RandomSearch": "kerasnas.oracles.random_search",
+    "Reinforce": "kerasnas.oracles.reinforce",
     "SearchResult": "kerasnas.result",
+    "SuccessiveHalving": "kerasnas.fidelity",
     "Tuner": "kerasnas.tuner",
     "edge_devices": "",
     "export": "tflite_export",
@@ -48,10 +74,24 @@ _HOME = {
 }
 
 __all__ = [
+    "NSGA2",
+    "AgingEvolution",
     "Device",
+    "Fidelity",
     "GaussianProcess",
+    "GridSearch",
+    "Hyperband",
+    "LearningCurve",
+    "LocalSearch",
+    "PredictorGuided",
+    "QLearning",
     "RandomSearch",
+    "Record",
+    "Reinforce",
+    "Run",
+    "SearchOracle",
     "SearchResult",
+    "SuccessiveHalving",
     "Tuner",
     "edge_devices",
     "export",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import time
@@ -18,9 +19,8 @@ import tensorflow as tf
 from edge_devices.device import Device
 from edge_devices.units import COSTS, format_cost
 from kerasnas import settings, spaces, tasks
-from kerasnas.budget import Budget
+from kerasnas.budget import Budget, trial_seconds
 from kerasnas.checks import (
-    STRATEGIES,
     check_arguments,
     check_bits,
     check_class_weight,
@@ -30,14 +30,23 @@ from kerasnas.checks import (
 )
 from kerasnas.costs import Costs, as_device, tightest
 from kerasnas.data import Data, load
+from kerasnas.fidelity._fidelity import Fidelity
 from kerasnas.limits import parse_duration, parse_limits, violation
 from kerasnas.oracles._oracle import SearchOracle
 from kerasnas.oracles.candidates import smallest
 from kerasnas.oracles.gaussian_process import GaussianProcess
-from kerasnas.oracles.random_search import RandomSearch
 from kerasnas.result import SearchResult
 from kerasnas.scoring import objectives_of
 from kerasnas.session import Session
+from kerasnas.strategies import (
+    FIDELITIES,
+    STRATEGIES,
+    Choice,
+    choose,
+    fidelity_of,
+    oracle_of,
+)
+from kerasnas.training import look
 from kerasnas.tuner import check_oracle
 from search_spaces.space import SearchSpace
 from search_spaces.task import Classification, Task
@@ -45,7 +54,7 @@ from tflite_export.exporter import check_drop
 
 __all__ = ["open_search", "search"]
 
-_STRATEGIES = dict(zip(STRATEGIES, (GaussianProcess, RandomSearch), strict=True))
+_LONGER_LOOKS = 3  # times as long as a look is the longest training of a candidate
 _MAX_TRIALS = 30
 _LARGE_IMAGE = 64  # pixels a side, from which a GPU's float16 units make a difference
 
@@ -57,6 +66,8 @@ def search(
     task: Task | str | None = None,
     space: Any = "auto",
     strategy: Any = "bayesian",
+    fidelity: Any = None,
+    inherit_weights: bool = False,
     objective: Any = None,
     limits: Mapping[str, float | int | str] | None = None,
     device: Any = None,
@@ -117,8 +128,18 @@ def search(
             build function. An instance without
             `rescaling` is given that of the data; `(1.0, 0.0)` says that it needs none. Of
             several inputs a dictionary of names or classes by input, or `"auto"`.
-        strategy: `"bayesian"`, `"random"`, or any `keras_tuner.Oracle`, which then brings
-            its own objective, seed and number of trials.
+        strategy: How candidates are proposed: `"bayesian"`, `"random"`, `"grid"`, `"local"`,
+            `"evolution"`, `"nsga2"`, `"reinforce"`, `"qlearning"`, `"predictor"`; `"asha"` and
+            `"hyperband"` are `"bayesian"` with that `fidelity`; `"auto"` chooses by the space,
+            the budget and the data, and says so. Or any `keras_tuner.Oracle`, which then
+            brings its own objective, seed, number of trials and fidelity.
+        fidelity: How much training candidates get: `None` gives all of them the same, `"asha"`
+            and `"hyperband"` train most of them shortly and the best on and on, from where
+            they were paused; or a policy such as `kerasnas.SuccessiveHalving`. With a name
+            the longest training has `epochs`, or three times as many as a look.
+        inherit_weights: Whether new candidates start from the weights of the one they were
+            made from, or that shares most decisions: see `kerasnas.Tuner`. The finalists are
+            trained from scratch either way.
         objective: As in KerasTuner, e.g. `"val_accuracy"` or `"val_loss"`, and any other score
             of the task, such as `"val_f1"`, `"val_auc"`, `"val_mean_iou"` or `"val_map50"`.
             `None` is the task's own. Of a
@@ -219,7 +240,7 @@ def search(
         epochs=epochs,
         sample_rate=sample_rate,
     )
-    check_strategy(strategy, objective, max_trials)
+    check_strategy(strategy, objective, max_trials, fidelity)
     tasks.check_task(task)
     spaces.check_space(space)
     check_format(target)
@@ -254,11 +275,25 @@ def search(
     hypermodel = spaces.restricted(spaces.with_weight_bits(hypermodel, bits), target)
     asked = _asked(strategy, objective)
     check_objectives(asked, hypermodel, data.task, callbacks=bool(callbacks))
-    oracle = _oracle(strategy, _directed(objective, data.task), max_trials, bounds, seed)
-    bounds = _prepared(oracle, hypermodel, target, bounds, seconds, strategy == "bayesian")
+    choice = None
+    if strategy == "auto":
+        choice = _settled(
+            earlier, hypermodel, data, len(asked), max_trials, seconds, epochs, fidelity
+        )
+        strategy, fidelity = choice.strategy, choice.fidelity
+        if verbose:
+            print(f"strategy: {choice.reason}")
+    policy = _policy(strategy, fidelity, data, epochs)
+    oracle = _oracle(
+        strategy, _directed(objective, data.task), max_trials, bounds, seed, policy
+    )
+    named = isinstance(strategy, str)
+    bounds = _prepared(oracle, hypermodel, target, bounds, seconds, named)
     asked_for = {
         "space": spaces.identity_of(hypermodel),
         **settings.of_oracle(oracle),
+        "chosen": choice and [choice.strategy, _named(choice.fidelity), choice.reason],
+        "inherit_weights": inherit_weights or None,
         "limits": bounds,
         **settings.of_device(target),
         "max_accuracy_drop": max_accuracy_drop,
@@ -300,6 +335,7 @@ def search(
         folder=folder,
         settings=asked_for,
         budgeted=budgeted,
+        inherit_weights=inherit_weights,
         overwrite=overwrite,
         callbacks=callbacks,
         verbose=verbose,
@@ -359,22 +395,84 @@ def _directed(objective: Any, task: Task) -> Any:
     return objective
 
 
+def _settled(
+    earlier: SearchResult | None,
+    space: keras_tuner.HyperModel,
+    data: Data,
+    objectives: int,
+    max_trials: int | None,
+    seconds: float | None,
+    epochs: int | None,
+    fidelity: Any,
+) -> Choice:
+    """What `"auto"` stands for in a search; in one that is continued, what it stood for."""
+    there = None if earlier is None else earlier.settings.get("chosen")
+    if there is not None:
+        choice = Choice(*there)
+        return choice if fidelity is None else choice._replace(fidelity=fidelity)
+    trials = math.inf if max_trials is None else float(max_trials)
+    if max_trials is None and seconds is None:
+        trials = _MAX_TRIALS
+    if seconds is not None:
+        shown = epochs * len(data.train) if epochs else _shown(data)
+        looking = Budget(seconds).looking or 0.0
+        trials = min(trials, looking / trial_seconds(space, shown))
+    described = isinstance(space, SearchSpace)
+    choice = choose(
+        size=space.size() if described else math.inf,
+        objectives=max(1, objectives),
+        trials=trials,
+        epochs=epochs,
+        staged=fidelity is None and described,
+    )
+    return choice if fidelity is None else choice._replace(fidelity=fidelity)
+
+
+def _named(fidelity: Any) -> str | None:
+    """A policy's name; one that is given as an object has to be given again."""
+    return fidelity if isinstance(fidelity, str) else None
+
+
+def _shown(data: Data) -> int:
+    """How many examples a look shows."""
+    recipe, part, _ = look(data)
+    return recipe.epochs * len(part)
+
+
+def _policy(strategy: Any, fidelity: Any, data: Data, epochs: int | None) -> Fidelity | None:
+    """How much training the candidates of a named strategy get."""
+    if strategy in FIDELITIES:
+        fidelity = strategy
+    longest = epochs or _LONGER_LOOKS * look(data)[0].epochs
+    policy = fidelity_of(fidelity, longest)
+    in_epochs = policy is not None and policy.dimension == "epochs"
+    if policy is not None and in_epochs and epochs not in (None, policy.levels[-1]):
+        raise ValueError(
+            "A fidelity over epochs says how many the longest training has. Received: "
+            f"epochs={epochs} with {policy!r}. Leave `epochs` out, or give both the same."
+        )
+    return policy
+
+
 def _oracle(
     strategy: Any,
     objective: Any,
     max_trials: int | None,
     limits: Mapping[str, float],
     seed: int | None,
+    fidelity: Fidelity | None,
 ) -> keras_tuner.Oracle:
     if isinstance(strategy, str):
-        return _STRATEGIES[strategy](objective, max_trials, limits=limits, seed=seed)
+        return oracle_of(
+            strategy, objective, max_trials, limits=limits, seed=seed, fidelity=fidelity
+        )
     if isinstance(strategy, SearchOracle):
         strategy.limits = tightest(strategy.limits, limits)
     elif limits:
         raise ValueError(
             "Only the oracles of this library hold limits. Received: "
             f"limits={dict(limits)} with strategy={type(strategy).__name__}. "
-            f"Use {', '.join(map(repr, _STRATEGIES))}."
+            f"Use {', '.join(map(repr, STRATEGIES))}."
         )
     return strategy
 
@@ -407,7 +505,7 @@ def _prepared(
     device: Device | None,
     bounds: Mapping[str, float],
     seconds: float | None,
-    is_bayesian: bool,
+    named: bool,
 ) -> dict[str, float]:
     """Give an oracle what only the data and the time decide; the limits that hold.
 
@@ -415,7 +513,7 @@ def _prepared(
         ValueError: If a cost is limited or optimised that nothing tells, or if no network of
             the space meets the limits.
     """
-    if seconds is not None and is_bayesian:
+    if seconds is not None and named and isinstance(oracle, GaussianProcess):
         # Looks are then compared at equal time, in which large networks are only begun.
         oracle.size_prior = 0.0
     if oracle.max_trials is None and seconds is None:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
+from typing import Any
 
-__all__ = ["Budget"]
+from search_spaces.space import SearchSpace
+
+__all__ = ["Budget", "trial_seconds"]
+
+# Multiply-accumulates a second and core in training; and seconds to build and trace.
+_SPEED = 1.5e9
+_TRACING = 12.0
+_TYPICAL_MACS = 5e6  # of a foreign model nothing is known before it is built
 
 # Looking longer finds better networks, training longer makes the found one good; both gain
 # little past half of the time.
@@ -83,3 +92,14 @@ class Budget:
         assert self.max_time is not None
         files = min(_FILES, self.max_time / 4)
         return (self.max_time - files) * share - self.spent
+
+
+def trial_seconds(space: Any, examples: int) -> float:
+    """About how long a trial takes on this machine's processors.
+
+    Args:
+        space: What candidates are of; those of its default stand for all.
+        examples: How many examples it shows, over all epochs.
+    """
+    macs = space.costs({})["macs"] if isinstance(space, SearchSpace) else _TYPICAL_MACS
+    return float(_TRACING + 3 * macs * examples / (_SPEED * (os.cpu_count() or 1)))

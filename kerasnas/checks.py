@@ -13,12 +13,13 @@ from edge_devices.spelling import did_you_mean, unknown
 from edge_devices.units import COSTS
 from kerasnas.balance import class_weights
 from kerasnas.data import Data
+from kerasnas.fidelity._fidelity import Fidelity
 from kerasnas.scoring import told_by_keras
+from kerasnas.strategies import FIDELITIES, ONE_OBJECTIVE, STRATEGIES
 from search_spaces.space import SearchSpace, check_weight_bits
 from search_spaces.task import Task
 
 __all__ = [
-    "STRATEGIES",
     "check_arguments",
     "check_bits",
     "check_class_weight",
@@ -27,13 +28,7 @@ __all__ = [
     "check_strategy",
 ]
 
-STRATEGIES = ("bayesian", "random")
-"""Names of the strategies that work."""
-
-_LATER = (
-    *("local", "evolution", "nsga2", "reinforce", "qlearning", "predictor", "hyperband"),
-    *("asha", "darts", "snas", "gdas", "enas", "single_path", "auto"),
-)
+_LATER = ("darts", "snas", "gdas", "enas", "single_path")
 
 
 def check_arguments(
@@ -69,10 +64,14 @@ def check_arguments(
         )
 
 
-def check_strategy(strategy: Any, objective: Any, max_trials: int | None) -> None:
+def check_strategy(
+    strategy: Any, objective: Any, max_trials: int | None, fidelity: Any = None
+) -> None:
     """Refuse what is no strategy, and beside an oracle what it brings itself."""
+    _check_fidelity(fidelity, strategy)
     if isinstance(strategy, str):
         _check_strategy_name(strategy)
+        _check_one_objective(strategy, objective)
         return
     if not isinstance(strategy, keras_tuner.Oracle):
         raise TypeError(
@@ -85,6 +84,41 @@ def check_strategy(strategy: Any, objective: Any, max_trials: int | None) -> Non
             "An oracle brings its own objective and number of trials. Received: "
             f"objective={objective!r}, max_trials={max_trials!r} beside "
             f"strategy={type(strategy).__name__}. Give them to the oracle instead."
+        )
+
+
+def _check_one_objective(strategy: str, objective: Any) -> None:
+    several = isinstance(objective, list | tuple) and len(objective) > 1
+    if several and strategy in ONE_OBJECTIVE:
+        raise ValueError(
+            "This strategy seeks what is good in one objective. Received: "
+            f"strategy={strategy!r} with objective={objective!r}. Use 'bayesian' or 'nsga2' "
+            "for a Pareto front, or hold the others with `limits`."
+        )
+
+
+def _check_fidelity(fidelity: Any, strategy: Any) -> None:
+    """Refuse what is no policy, and a policy beside another one."""
+    if fidelity is None:
+        return
+    if isinstance(fidelity, str) and fidelity not in FIDELITIES:
+        raise unknown("fidelity", fidelity, FIDELITIES)
+    if not isinstance(fidelity, str | Fidelity):
+        raise TypeError(
+            "A fidelity is a name or a policy, such as `kerasnas.SuccessiveHalving(27)`. "
+            f"Received: fidelity={fidelity!r}. Known names: "
+            f"{', '.join(map(repr, FIDELITIES))}."
+        )
+    if strategy in FIDELITIES:
+        raise ValueError(
+            "A strategy of this name brings how much training a candidate gets. Received: "
+            f"strategy={strategy!r} with fidelity={fidelity!r}. Leave one of them out."
+        )
+    if isinstance(strategy, keras_tuner.Oracle):
+        raise ValueError(
+            "An oracle brings its own fidelity. Received: "
+            f"fidelity={fidelity!r} beside strategy={type(strategy).__name__}. Give it to the "
+            "oracle instead."
         )
 
 

@@ -15,6 +15,7 @@ import kerasnas
 from kerasnas.cli_data import add_data_options, open_data, settings_of
 from kerasnas.journal import write_atomically
 from kerasnas.limits import format_duration, parse_limit_options
+from kerasnas.strategies import FIDELITIES, STRATEGIES
 from search_spaces import SPACES
 
 if TYPE_CHECKING:
@@ -64,7 +65,16 @@ def add_search(commands: Any) -> None:
         help="search space: auto (the default) chooses by the examples, or one of "
         + ", ".join(SPACES),
     )
-    add("--strategy", default="bayesian", help="bayesian or random")
+    add("--strategy", default="bayesian", help="how to search: " + ", ".join(STRATEGIES))
+    add(
+        "--fidelity",
+        help="train most candidates shortly and the best on and on: " + ", ".join(FIDELITIES),
+    )
+    add(
+        "--inherit-weights",
+        action="store_true",
+        help="start candidates from the weights of others",
+    )
     add(
         "--objective",
         action="append",
@@ -220,6 +230,8 @@ def _found(
         data.train,
         space=options.space,
         strategy=options.strategy,
+        fidelity=options.fidelity,
+        inherit_weights=options.inherit_weights,
         objective=objectives if len(objectives) > 1 else objectives[0],
         device=device,
         weight_bits=options.weight_bits,

@@ -19,6 +19,8 @@ from kerasnas.rows import Inputs, Rows, inputs_of
 
 __all__ = ["Examples", "ImageStore", "Vary", "first_of_each_class"]
 
+_RESIZED_AT_ONCE = 4096  # images
+
 Vary = Callable[[Any, tf.Tensor, tf.Tensor], tuple[Any, tf.Tensor]]
 
 
@@ -73,6 +75,20 @@ class Examples:
             return self
         order = np.random.default_rng(seed).permutation(len(self))
         return self.take(first_of_each_class(self.strata, order, n))
+
+    def resized(self, sides: tuple[int, int]) -> Examples:
+        """Return the images with other sides `(height, width)`, of their own type, in memory.
+
+        Areas are averaged, so that nothing of a larger image is skipped.
+        """
+        chunks = []
+        for start in range(0, len(self), _RESIZED_AT_ONCE):
+            images = self.x[start : start + _RESIZED_AT_ONCE]
+            small = tf.image.resize(images, sides, method="area").numpy()
+            if images.dtype.kind in "iu":
+                small = small.round()
+            chunks.append(small.astype(images.dtype))
+        return dataclasses.replace(self, x=inputs_of(np.concatenate(chunks)))
 
     def dataset(
         self,

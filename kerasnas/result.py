@@ -30,6 +30,7 @@ MODEL = "model.keras"
 FILE = "model.tflite"
 ARCHITECTURE = "architecture.json"
 CHECKPOINT = "checkpoint.weights.h5"  # KerasTuner's name
+PAUSED = "paused.weights.h5"
 
 
 # Settings of a search with which other examples are read too.
@@ -50,6 +51,9 @@ class TrialRecord:
             complete.
         seconds: How long it took, or `None`.
         message: Why it failed, or `None`.
+        parent: The trial that it was made from, by methods that work so.
+        reached: The loss by level, such as the number of epochs, where candidates are trained
+            for different lengths.
     """
 
     trial_id: str
@@ -60,6 +64,13 @@ class TrialRecord:
     losses: tuple[float, ...] = ()
     seconds: float | None = None
     message: str | None = None
+    parent: str | None = None
+    reached: Mapping[float, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def level(self) -> float | None:
+        """How far it was trained; `None` where all are trained alike."""
+        return max(self.reached, default=None)
 
 
 class SearchResult:
@@ -146,7 +157,10 @@ class SearchResult:
         for event in self._events:
             if event["event"] == "created":
                 records[event["trial"]] = TrialRecord(
-                    event["trial"], event["values"], event.get("costs") or {}
+                    event["trial"],
+                    event["values"],
+                    event.get("costs") or {},
+                    parent=event.get("parent"),
                 )
             elif event["event"] == "ended":
                 records[event["trial"]] = dataclasses.replace(
@@ -157,6 +171,7 @@ class SearchResult:
                     losses=tuple(event.get("losses") or self._loss_of(event["score"])),
                     seconds=event.get("seconds"),
                     message=event["message"],
+                    reached=dict((event.get("training") or {}).get("losses") or ()),
                 )
         return list(records.values())
 
@@ -204,7 +219,8 @@ class SearchResult:
         model = keras.models.model_from_json(
             (folder / ARCHITECTURE).read_text(), {FUSED_NAME: keras.layers.BatchNormalization}
         )
-        model.load_weights(folder / CHECKPOINT)
+        paused = folder / PAUSED  # of a trial that is being trained on
+        model.load_weights(paused if paused.exists() else folder / CHECKPOINT)
         return model
 
     def read(self, data: Any, **settings: Any) -> Examples:
@@ -280,7 +296,10 @@ class SearchResult:
         lines = [f"{len(self.trials)} trials in {self.folder}"]
         for rank, trial in enumerate(self.leaderboard()[:10], start=1):
             decisions = json.dumps(dict(trial.values))
-            lines.append(f"{rank:3d}. {name} {trial.score:.4f}  {trial.trial_id}  {decisions}")
+            level = "" if trial.level is None else f" at {trial.level:g}"
+            lines.append(
+                f"{rank:3d}. {name} {trial.score:.4f}{level}  {trial.trial_id}  {decisions}"
+            )
         return "\n".join(lines)
 
     def _last(self, *kinds: str) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ import keras_tuner
 from edge_devices.device import Device
 from edge_devices.units import format_cost
 from kerasnas import companions, model_files
-from kerasnas.budget import Budget
+from kerasnas.budget import Budget, trial_seconds
 from kerasnas.data import Data
 from kerasnas.examples import Examples
 from kerasnas.finalists import Final, Finalist
@@ -39,9 +39,7 @@ except ImportError:  # not on Windows
 
 __all__ = ["Session"]
 
-# Multiply-accumulates a second and core in training; and seconds to build and trace.
-_SPEED = 1.5e9
-_TRACING = 12.0
+_RUNS_OF_LOOKS = 4  # where candidates are trained for different lengths
 
 
 @dataclasses.dataclass
@@ -61,6 +59,7 @@ class Session:
         budgeted: The bounds that may differ when a search is continued, likewise.
         device: What the network is for, or `None`.
         max_accuracy_drop: How much less accurate than its model the file may be.
+        inherit_weights: Whether candidates start from the weights of others.
         overwrite: Whether to start over where the folder holds a search.
         callbacks: Keras callbacks for every training.
         verbose: 0 is silent.
@@ -78,6 +77,7 @@ class Session:
     budgeted: Mapping[str, Any]
     device: Device | None = None
     max_accuracy_drop: float | None = 0.01
+    inherit_weights: bool = False
     overwrite: bool = False
     callbacks: Sequence[keras.callbacks.Callback] = ()
     verbose: int = 1
@@ -109,6 +109,7 @@ class Session:
                 device=self.device,
                 max_time=self.budget.looking,
                 progress=progress,
+                inherit_weights=self.inherit_weights,
                 directory=str(self.folder.parent),
                 project_name=self.folder.name,
                 overwrite=self.overwrite,
@@ -228,9 +229,12 @@ class Session:
         """Where time is short, looks are compared at equal time rather than equal images.
 
         A network too slow to be looked at in a sixteenth of the time for looks could not be
-        trained well in the rest either.
+        trained well in the rest either. Where the best are trained on, a run may be longer.
         """
-        return [] if self.budget.look is None else [TimeLimit(self.budget.look)]
+        if self.budget.look is None:
+            return []
+        staged = getattr(self.oracle, "fidelity", None) is not None
+        return [TimeLimit(self.budget.look * (_RUNS_OF_LOOKS if staged else 1))]
 
     def _expectation(self, recipe: Recipe, examples: int) -> str:
         most = f"{self.oracle.max_trials} trials at most, " if self.oracle.max_trials else ""
@@ -240,11 +244,7 @@ class Session:
                 f"{most}{looking} of looks at candidates, then the best are trained: "
                 f"{format_duration(max(0.0, self.budget.max_time - self.budget.spent))} in all"
             )
-        images = recipe.epochs * examples
-        macs = 5e6  # of a foreign model nothing is known before it is built
-        if isinstance(self.space, SearchSpace):
-            macs = self.space.costs({})["macs"]
-        trial = _TRACING + 3 * macs * images / (_SPEED * (os.cpu_count() or 1))
+        trial = trial_seconds(self.space, recipe.epochs * examples)
         about = format_duration(trial * (self.oracle.max_trials or 1) * 1.3)
         return f"{most}about {about} on this machine's processors"
 

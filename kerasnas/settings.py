@@ -38,6 +38,7 @@ def of_oracle(oracle: keras_tuner.Oracle) -> dict[str, Any]:
     objectives = objectives_of(oracle)
     return {
         "strategy": type(oracle).__name__,
+        "fidelity": _told(getattr(oracle, "fidelity", None)),
         "objective": oracle.objective.name,
         "direction": oracle.objective.direction,
         "objectives": [one.name for one in objectives],
@@ -77,3 +78,7 @@ def _fingerprint(data: Data) -> str:
         for array in (part.y, *inputs, *weights):
             checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
     return f"{len(data.train)}+{len(data.validation)}:{checksum:08x}"
+
+
+def _told(policy: Any) -> str | None:
+    return None if policy is None else repr(policy)

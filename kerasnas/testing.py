@@ -33,11 +33,14 @@ import pytest
 from hypothesis import strategies as st
 from keras_tuner.engine.trial import Trial
 
+from kerasnas.fidelity._fidelity import EPOCHS, INITIAL, Record
+from kerasnas.fidelity.halving import SuccessiveHalving
 from kerasnas.oracles._oracle import SearchOracle
 from kerasnas.oracles.decisions import Decisions, Value, Values
 
 __all__ = [
     "OracleContract",
+    "SeveralObjectivesContract",
     "bits",
     "choices",
     "conditional",
@@ -385,6 +388,38 @@ class OracleContract:
         assert _facts(again.oracle) == _facts(first.oracle)
         shutil.rmtree(tmp_path / "plain")
 
+    def test_with_a_policy_most_candidates_get_little_training(self, make: Make) -> None:
+        oracle = make(
+            hyperparameters=bits(8), seed=0, max_trials=12, fidelity=SuccessiveHalving(9, 1)
+        )
+        runs = play(oracle, _halved)
+        assert len(oracle.trials) == 12
+        assert [run[EPOCHS] for run in runs].count(1) == 12
+        assert 1 <= [run[EPOCHS] for run in runs].count(9) <= 2
+        trained = {trial_id: record.level for trial_id, record in _records(oracle).items()}
+        best = oracle.get_best_trials(1)[0]
+        assert trained[best.trial_id] == 9.0
+
+    def test_killed_between_runs_of_a_trial_it_continues(
+        self, make: Make, tmp_path: Path
+    ) -> None:
+        def new() -> SearchOracle:
+            policy = SuccessiveHalving(9, 1)
+            return make(hyperparameters=bits(6), seed=1, max_trials=8, fidelity=policy)
+
+        whole = new()
+        uninterrupted = play(whole, _halved)
+        resumed = [index for index, run in enumerate(uninterrupted) if run[INITIAL]]
+        for ended in (resumed[0], resumed[0] + 1):
+            folder = tmp_path / str(ended)
+            killed = resume(new(), folder)
+            first = play(killed, _halved, count=ended)
+            killed.create_trial("tuner0")
+            again = resume(new(), folder)
+            assert first + play(again, _halved) == uninterrupted
+            assert _facts(again) == _facts(whole)
+            assert again.records() == whole.records()
+
     def test_an_exception_leaves_it_usable(self, make: Make) -> None:
         def fail(values: Values) -> dict[str, float]:
             raise OSError("no costs today")
@@ -398,6 +433,54 @@ class OracleContract:
         asked.start()
         asked.join(timeout=30)
         assert list(oracle.ongoing_trials) == ["tuner1"]
+
+
+class SeveralObjectivesContract:
+    """What oracles of several objectives promise beside; it takes the same fixture `make`."""
+
+    OBJECTIVES = ("loss", "params")
+
+    def _new(self, make: Make) -> SearchOracle:
+        return make(
+            [keras_tuner.Objective(name, "min") for name in self.OBJECTIVES],
+            max_trials=24,
+            hyperparameters=choices(3, 3, 3, 3),
+            seed=0,
+            costs=lambda values: {"params": 1 + options(values)},
+        )
+
+    def test_the_front_is_what_no_other_trial_dominates(self, make: Make) -> None:
+        oracle = self._new(make)
+        play(oracle, lambda values: rough(values) - options(values))
+        losses = {trial_id: oracle.losses(trial) for trial_id, trial in oracle.trials.items()}
+        best = {
+            trial_id
+            for trial_id, mine in losses.items()
+            if not any(
+                all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine
+                for other in losses.values()
+            )
+        }
+        assert len(oracle.trials) == 24
+        assert {trial.trial_id for trial in oracle.pareto_front()} == best
+
+    def test_a_search_of_several_objectives_continues(
+        self, make: Make, tmp_path: Path
+    ) -> None:
+        uninterrupted = play(self._new(make), rough)
+        first = play(resume(self._new(make), tmp_path), rough, count=13)
+        assert first + play(resume(self._new(make), tmp_path), rough) == uninterrupted
+
+
+def _halved(values: Mapping[str, Value]) -> float:
+    """Score a run: less is better, and more training helps."""
+    epochs = float(values[EPOCHS])
+    own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
+    return rough(own) + 10.0 / epochs
+
+
+def _records(oracle: SearchOracle) -> dict[str, Record]:
+    return {record.trial_id: record for record in oracle.records()}
 
 
 def _facts(oracle: SearchOracle) -> list[tuple[str, Values, float]]:

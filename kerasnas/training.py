@@ -22,10 +22,13 @@ import tensorflow as tf
 from kerasnas.augmentation import augmentation, declare
 from kerasnas.balance import balanced
 from kerasnas.data import Data, Examples
+from kerasnas.fidelity._fidelity import EXAMPLES, RESOLUTION
 from kerasnas.model_files import compiled
 from kerasnas.normalization import FusedBatchNormalization
 from kerasnas.scoring import Scoring, served
+from search_spaces.costs import params
 from search_spaces.decisions import Decisions
+from search_spaces.network import Network
 from search_spaces.realise import realise
 from search_spaces.space import SearchSpace
 from search_spaces.task import NextToken, Task
@@ -250,11 +253,24 @@ class Trained(keras_tuner.HyperModel):
             return self.space.build(hp)
         self._settings(hp)
         return realise(
-            self.space.describe(hp),
+            self._network(hp),
             seed=self.recipe.seed,
             dtype="mixed_float16" if self.recipe.mixed_precision else None,
             normalization=_normalization(),
         )
+
+    def _network(self, hp: keras_tuner.HyperParameters) -> Network:
+        """What is trained: the network of a candidate, for images as small as a run takes."""
+        network: Network = self.space.describe(hp)
+        share = hp.values.get(RESOLUTION, 1.0)
+        if share == 1:
+            return network
+        smaller: Network = self.space.resized(share).describe(hp)
+        if params(smaller) != params(network):
+            raise keras_tuner.errors.FailedTrialError(
+                f"at {share:g} of the resolution this network has other weights"
+            )
+        return smaller
 
     def ready(self, hp: keras_tuner.HyperParameters, model: keras.Model) -> keras.Model:
         """A trained model as users get it: float32, compiled to be evaluated or tuned on.
@@ -274,37 +290,73 @@ class Trained(keras_tuner.HyperModel):
         train: Examples,
         validation: Examples | None = None,
         *,
+        epochs: int | None = None,
+        initial_epoch: int = 0,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> Any:
+        """Train a candidate as the recipe says: KerasTuner's contract.
+
+        Args:
+            hp: The candidate. With `tuner/examples` or `tuner/resolution` among its values it
+                is trained on that share of the examples, or of their sides.
+            model: What `build` made of it.
+            train: The examples.
+            validation: What it is judged by after each epoch.
+            epochs: Epoch at which training ends; `None` is the recipe's. The learning rate
+                rises and falls once from `initial_epoch` to there.
+            initial_epoch: Epoch from which it continues.
+            callbacks: Further callbacks.
+        """
+        recipe = self.recipe
+        if epochs is not None:
+            recipe = dataclasses.replace(recipe, epochs=epochs - initial_epoch)
+        train = self._shown(hp, train)
+        if validation is not None:
+            validation = self._at_resolution(hp, validation)
         if isinstance(self.space, SearchSpace):
-            model.compile(
-                self.recipe.optimizer(len(train)), **self.space.task.compile_arguments()
-            )
+            model.compile(recipe.optimizer(len(train)), **self.space.task.compile_arguments())
         judged = None
         scoring = []
         if validation is not None:
             judged = served(validation, _SCORING_BATCH, self.task)
             if self.scores and self.task is not None:
                 scoring = [Scoring(self.task, validation, self.scores)]
-        bounded = {"steps_per_epoch": self.recipe.steps(len(train))}
+        bounded = {"steps_per_epoch": recipe.steps(len(train))}
         with warnings.catch_warnings():
             # The data set shuffles; Keras warns that it will not do so again.
             warnings.filterwarnings("ignore", "`shuffle=True` was passed")
             return self.space.fit(
                 hp,
                 model,
-                self.recipe.batches(train, self.task, self._settings(hp)),
+                recipe.batches(train, self.task, self._settings(hp)),
                 validation_data=judged,
-                epochs=self.recipe.epochs,
+                epochs=initial_epoch + recipe.epochs,
+                initial_epoch=initial_epoch,
                 callbacks=[
                     _Stopwatch(),
                     *scoring,  # before those that read what it tells
                     *callbacks,
-                    *self.recipe.callbacks(validation),
+                    *recipe.callbacks(validation),
                 ],
                 verbose=0,
-                **(bounded if self.recipe.share < 1 else {}),
+                **(bounded if recipe.share < 1 else {}),
             )
+
+    def _shown(self, hp: keras_tuner.HyperParameters, train: Examples) -> Examples:
+        """The training examples that a run shows, as far as it is to see them."""
+        share = hp.values.get(EXAMPLES, 1.0)
+        if share < 1:
+            count = max(self.recipe.batch_size, round(share * len(train)))
+            train = train.stratified_subset(count, self.recipe.seed)
+        return self._at_resolution(hp, train)
+
+    def _at_resolution(self, hp: keras_tuner.HyperParameters, examples: Examples) -> Examples:
+        """Examples as small as a run takes them."""
+        share = hp.values.get(RESOLUTION, 1.0)
+        if share == 1:
+            return examples
+        height, width, _ = self.space.resized(share).input_shape
+        return examples.resized((height, width))
 
 
 def _normalization() -> type[keras.layers.BatchNormalization]:

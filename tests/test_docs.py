@@ -1,6 +1,7 @@
 """The guides are programs: their code runs, and prints what they say it prints."""
 
 import contextlib
+import functools
 import io
 import pathlib
 import re
@@ -10,36 +11,50 @@ import numpy as np
 import pytest
 
 import kerasnas
-from kerasnas.testing import play, rough
+from kerasnas.testing import OracleContract, play, rough
 from search_spaces.members import walk
 
-GUIDE = pathlib.Path(__file__).parents[1] / "docs" / "writing-a-space.md"
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+GUIDES = [DOCS / "writing-a-space.md", DOCS / "search-methods.md"]
 BLOCK = re.compile(r"^```(\w+)( slow)?\n(.*?)^```$", re.M | re.S)
 
 
-def blocks():
-    """Each Python block of the guide, whether it is slow, and the output shown below it."""
-    found = BLOCK.findall(GUIDE.read_text())
+def blocks(guide=GUIDES[0]):
+    """Each Python block of a guide, whether it is slow, and the output shown below it."""
+    found = BLOCK.findall(guide.read_text())
     for place, (language, slow, code) in enumerate(found):
         if language == "python":
             following = found[place + 1] if place + 1 < len(found) else ("", "", "")
             yield code, bool(slow), following[2] if following[0] == "text" else ""
 
 
-NAMES = {"__name__": "guide"}
-PRINTED = []
-for code, slow, expected in blocks():
-    if not slow:
-        with contextlib.redirect_stdout(io.StringIO()) as output:
-            exec(compile(code, GUIDE.name, "exec"), NAMES)
-        PRINTED.append((output.getvalue(), expected))
+def run(guide):
+    """The names that a guide defines, and what it prints beside what it shows."""
+    names, printed = {"__name__": "guide"}, []
+    for code, slow, expected in blocks(guide):
+        if not slow:
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                exec(compile(code, guide.name, "exec"), names)
+            printed.append((output.getvalue(), expected))
+    return names, printed
+
+
+(NAMES, PRINTED), (METHODS, ALSO_PRINTED) = map(run, GUIDES)
 
 
 class TestStages(NAMES["TestStages"]):
     """The contract, as the guide inherits it."""
 
 
-@pytest.mark.parametrize(("printed", "shown"), PRINTED)
+class TestGreedy(OracleContract):
+    """A method of a guide is one that keeps the contract."""
+
+    @pytest.fixture
+    def make(self):
+        return functools.partial(METHODS["Greedy"], objective="loss")
+
+
+@pytest.mark.parametrize(("printed", "shown"), [*PRINTED, *ALSO_PRINTED])
 def test_the_guide_prints_what_it_shows(printed, shown):
     assert printed == shown
 
@@ -146,5 +161,19 @@ def test_the_guide_searches(tmp_path, monkeypatch):
     for code, slow, _ in blocks():
         if slow:
             code = code.replace('"10m"', '"30s"')
-            exec(compile(code, GUIDE.name, "exec"), NAMES | data, searched := {})
+            exec(compile(code, GUIDES[0].name, "exec"), NAMES | data, searched := {})
     assert searched["model"].output_shape == (None, 10)
+
+
+@pytest.mark.slow
+def test_the_guide_scores_without_training():
+    rng = np.random.default_rng(0)
+    names = METHODS | {
+        "np": np,
+        "images": rng.random((8, 32, 32, 3), np.float32),
+        "labels": np.arange(8),
+    }
+    for code, slow, _ in blocks(GUIDES[1]):
+        if slow:
+            exec(compile(code, GUIDES[1].name, "exec"), names)
+    assert len(names["oracle"].start_with) == 2

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import abc
 import collections
+import copy
 import json
 import math
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,18 @@ from keras_tuner.engine.hyperparameters import HyperParameters
 from keras_tuner.engine.trial import Trial
 
 from edge_devices.units import COSTS, format_cost
+from kerasnas.fidelity._fidelity import SOURCE, Fidelity, Record, Run
+from kerasnas.fidelity._training import Training
 from kerasnas.journal import Event, Journal, write_atomically
 from kerasnas.limits import parse_limits, violation
 from kerasnas.oracles.candidates import Candidates, Costs, Identity
 from kerasnas.oracles.decisions import Decisions, Values
 from kerasnas.oracles.pareto import nondominated
 
-__all__ = ["SearchOracle", "costs_of"]
+__all__ = ["Edit", "SearchOracle", "costs_of"]
+
+Edit = Callable[[Values, np.random.Generator], Values]
+"""A small random change of a candidate, as its space knows it."""
 
 _FORMAT = 2
 
@@ -79,6 +85,11 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         start_with: Candidates to try before any other, such as ones known to be good, in place
             of the first that the oracle would try. Decisions left out take their defaults.
             Those that break a limit, or are the same network as another, are passed over.
+        fidelity: How much training each candidate deserves, such as
+            `kerasnas.SuccessiveHalving`; `None` gives all of them the same. It takes a
+            `kerasnas.Tuner`, which carries it out: with another tuner a run is whatever that
+            trains, and all runs begin from scratch. `max_trials` still counts candidates,
+            however often they are trained on.
         max_retries_per_trial: How often a trial that raised an exception is run again.
         max_consecutive_failed_trials: The search gives up, with an error, after so many
             failed trials in a row.
@@ -87,6 +98,13 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
     Attributes:
         journal: The record of the search; `None` without a tuner.
         rng: The generator of the proposal that `suggest` is asked for.
+        parent: The trial whose candidate was changed a little to make the one that `suggest`
+            returns. A method that works so sets it there; it is `None` before each proposal.
+        inherit: Whether a new candidate's weights are to start from those of its parent, where
+            a method names none from those of the completed trial that shares most decisions;
+            set by the tuner, which does it.
+        edit: How the space itself changes a candidate a little, if it knows better than by
+            drawing a decision again; set by the tuner.
 
     Raises:
         ValueError: If there is no objective in a list of them, if one is given twice, or if
@@ -114,6 +132,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         identity: Identity | None = None,
         slow_costs: bool = False,
         start_with: Sequence[Values] = (),
+        fidelity: Fidelity | None = None,
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int = 10,
         **kwargs: Any,
@@ -122,6 +141,12 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             raise ValueError(
                 f"A seed must not be negative. Received: seed={seed}. "
                 "Use 0 or more, or `None` for fresh entropy."
+            )
+        if fidelity is not None and not isinstance(fidelity, Fidelity):
+            raise TypeError(
+                "How much training candidates get is said by a policy. Received: "
+                f"fidelity={fidelity!r}. Pass, for example, `kerasnas.SuccessiveHalving(27)`; "
+                "names are for `kerasnas.search`."
             )
         super().__init__(
             objective=_objectives(objective),
@@ -145,6 +170,10 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                 f"Received: start_with={dict(start_with)}. Write [{{...}}]."
             )
         self.start_with = start_with or ()
+        self.fidelity = fidelity
+        self.parent: str | None = None
+        self.edit: Edit | None = None
+        self.inherit = False
         self.journal: Journal | None = None
         self.rng = np.random.default_rng(self.seed)
         self._seed_is_free = seed is None
@@ -157,6 +186,9 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         self._measured: list[tuple[Values, dict[str, float]]] = []
         self._settled = 0
         self._trial_costs: dict[str, dict[str, float]] = {}
+        self._parents: dict[str, str] = {}
+        self._sources: dict[str, str] = {}
+        self._trainings: dict[str, Training] = {}
         self._lock = threading.RLock()  # KerasTuner's own stays locked after an exception
         self._candidates: tuple[object, Candidates] | None = None
 
@@ -167,7 +199,9 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         """Pick the next candidate.
 
         Args:
-            finished: Scored trials, oldest first.
+            finished: Scored trials, oldest first. With a `fidelity` the score of each is what
+                is expected of it at the highest level; other objectives are as they were at
+                the level that it has reached.
 
         Returns:
             The hyperparameter values to try, or `None` when nothing new is left.
@@ -214,6 +248,18 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         """How long a trial that has ended took."""
         return self._seconds[trial.trial_id]
 
+    def parent_of(self, trial: Trial) -> str | None:
+        """Which trial a trial's candidate was made from, by a method that works so."""
+        return self._parents.get(trial.trial_id)
+
+    def records(self) -> list[Record]:
+        """What is known of the training of each trial, oldest first."""
+        return [self._trainings[trial_id].record(trial_id) for trial_id in self.trials]
+
+    def level(self, trial: Trial) -> float:
+        """How far a trial was trained; 1.0 where all are trained alike."""
+        return self._trainings[trial.trial_id].reached or 1.0
+
     def trial_costs(self, trial: Trial) -> dict[str, float]:
         """What a trial's candidate costs, as known before it was trained."""
         return dict(self._trial_costs[trial.trial_id])
@@ -237,13 +283,16 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         return self._trial_costs[trial.trial_id].get(name)
 
     def pareto_front(self) -> list[Trial]:
-        """Return the completed trials that no other dominates, the best of the first first."""
+        """Return the completed trials that no other dominates, the best of the first first.
+
+        Those that were paused compete as they were then.
+        """
         with self._lock:
             ranked = self.get_best_trials(len(self.trials))
             if not ranked:
                 return []
             losses = np.array([self.losses(trial) for trial in ranked])
-            kept = nondominated(losses)
+            kept = nondominated(losses) & np.isfinite(losses).all(axis=1)
             return [trial for trial, on in zip(ranked, kept, strict=True) if on]
 
     def losses(self, trial: Trial) -> list[float]:
@@ -284,6 +333,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         with self._lock:
             self._begin()
             if tuner_id in self.ongoing_trials:
+                self._equip(self.ongoing_trials[tuner_id])  # its run begins again
                 return self.ongoing_trials[tuner_id]
             self.tuner_ids.add(tuner_id)
             if self._retry_queue:
@@ -292,6 +342,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             else:
                 trial = self._next_trial()
             if trial.status == "RUNNING":
+                self._equip(trial)
                 self.ongoing_trials[tuner_id] = trial
                 self._began[trial.trial_id] = time.monotonic()
                 self._save_trial(trial)
@@ -315,6 +366,30 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                 trial.metrics.metrics[name].update(float(value), step=step)
             return trial
 
+    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """Take what a running trial has reached after an epoch.
+
+        Args:
+            trial_id: The trial.
+            epoch: Number of the epoch, from 0: over all runs of the trial where levels are
+                epochs, else in this run.
+            metrics: What was reached, by name.
+
+        Returns:
+            Whether the training is worth going on with.
+        """
+        with self._lock:
+            training = self._trainings[trial_id]
+            value = float(metrics.get(self.objective.name, math.nan))
+            loss = -value if self.objective.direction == "max" else value
+            training.note(epoch, loss, in_epochs=self._in_epochs)
+            if self.fidelity is None or training.level is None:
+                return True
+            going = self.fidelity.goes_on(training.record(trial_id), self.records())
+            if not going:
+                training.give_up()
+            return going
+
     def end_trial(self, trial: Trial) -> None:
         with self._lock:
             ended, trial = trial, self.trials[trial.trial_id]
@@ -332,9 +407,12 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                 if trial.status == "INVALID":
                     trial.status = "FAILED"
                 began = self._began.pop(trial.trial_id, time.monotonic())
-                self._seconds[trial.trial_id] = round(time.monotonic() - began, 3)
+                seconds = self._seconds.get(trial.trial_id, 0.0) + time.monotonic() - began
+                self._seconds[trial.trial_id] = round(seconds, 3)
+                self._settle(trial)
                 self._record("ended", **self._result(trial))
-                self.end_order.append(trial.trial_id)
+                if trial.trial_id not in self.end_order:
+                    self.end_order.append(trial.trial_id)
             self._run_times[trial.trial_id] = runs
             self._exclude(trial.hyperparameters.values)
             self._save_trial(trial)
@@ -391,11 +469,27 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         with self._lock:
             self._open()
             completed = [
-                trial for trial in self.trials.values() if trial.status == "COMPLETED"
+                self._as_known(trial)
+                for trial in self.trials.values()
+                if trial.status == "COMPLETED" or self._is_trained_on(trial)
             ]
             best_is_large = self.objective.direction == "max"
             completed.sort(key=lambda trial: trial.score, reverse=best_is_large)
             return completed[:num_trials]
+
+    def _is_trained_on(self, trial: Trial) -> bool:
+        """Whether a trial has a score and is trained on, or about to be again."""
+        return self._trainings[trial.trial_id].before is not None
+
+    def _as_known(self, trial: Trial) -> Trial:
+        """A trial that is being trained on as its last run has left it."""
+        before = self._trainings[trial.trial_id].before
+        if before is None:
+            return trial
+        known = copy.copy(trial)
+        known.status = "COMPLETED"
+        known.metrics, known.score, known.best_step = before
+        return known
 
     def remaining_trials(self) -> int | None:
         with self._lock:
@@ -420,12 +514,12 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
     def _propose(self) -> Values | None:
         """Ask `suggest`, and hold its answer to what this class promises."""
         self.rng = np.random.default_rng((self.seed, len(self.trials)))
+        self.parent = None
         self.candidates.settled = self._settled
-        finished = [self.trials[trial_id] for trial_id in self.end_order]
         starts = (self._checked(values) for values in self.start_with)
         values = next((v for v in starts if self.candidates.admits(v)), None)
         if values is None:
-            values = self.suggest([trial for trial in finished if trial.status == "COMPLETED"])
+            values = self.suggest(self._finished())
         if values is None:
             self._explain_if_never_possible()
         elif not self.candidates.admits(values):
@@ -435,6 +529,22 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                 "Choose from `self.candidates`."
             )
         return values
+
+    def _finished(self) -> list[Trial]:
+        """Scored trials, oldest first, with scores that compare."""
+        ended = [self.trials[trial_id] for trial_id in self.end_order]
+        if self.fidelity is None:
+            return [trial for trial in ended if trial.status == "COMPLETED"]
+        known = [trial for trial in ended if self._trainings[trial.trial_id].losses]
+        if not known:
+            return []
+        records = [self._trainings[trial.trial_id].record(trial.trial_id) for trial in known]
+        losses = self.fidelity.expected(records)
+        sign = -1.0 if self.objective.direction == "max" else 1.0
+        finished = [copy.copy(self._as_known(trial)) for trial in known]
+        for trial, loss in zip(finished, losses, strict=True):
+            trial.status, trial.score = "COMPLETED", sign * float(loss)
+        return finished
 
     def _checked(self, values: Values) -> Values:
         """Return a candidate of the user's, complete, if it is one of the space."""
@@ -462,17 +572,104 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
     def _next_trial(self) -> Trial:
         trial_id = f"{len(self.trials):04d}"  # not as wide as `max_trials`, which may grow
         over = self.max_trials is not None and len(self.trials) >= self.max_trials
+        run = self._next_run(last=over)
+        if isinstance(run, Run):
+            return self._resumed(run)
         values = None if over else self._propose()
+        if values is None and not over and isinstance(run := self._next_run(last=True), Run):
+            return self._resumed(run)
         if values is None:
-            # A space that is only seen while a trial runs may yet turn out to be larger.
-            unseen = not over and not self.hyperparameters.space and self.ongoing_trials
-            return Trial(self.get_space(), trial_id, "IDLE" if unseen else "STOPPED")
+            # A space that is only seen while a trial runs may yet turn out to be larger, and
+            # a trial that still runs may yet deserve more training.
+            unseen = not over and not self.hyperparameters.space
+            waits = self.ongoing_trials and (unseen or self.fidelity is not None)
+            return Trial(self.get_space(), trial_id, "IDLE" if waits else "STOPPED")
         trial = Trial(_share(self.hyperparameters, values), trial_id, "RUNNING")
         costs = {k: float(v) for k, v in self.candidates.costs(values).items()}
-        self._record("created", trial=trial_id, values=values, costs=costs)
+        source = (self.parent or self._nearest(values)) if self.inherit else None
+        known = {"level": run, "parent": self.parent, "source": source}
+        told = {name: fact for name, fact in known.items() if fact is not None}
+        self._record("created", trial=trial_id, values=values, costs=costs, **told)
         self._trial_costs[trial_id] = costs
-        self._add(trial)
+        self._add(trial, told)
         return trial
+
+    def _next_run(self, *, last: bool) -> Run | float | None:
+        """What the policy wants trained next; `None` where every trial is trained alike."""
+        if self.fidelity is None:
+            return None
+        records = {record.trial_id: record for record in self.records()}
+        run = self.fidelity.next_run(list(records.values()), last=last)
+        if isinstance(run, Run):
+            record = records.get(run.trial_id)
+            possible = (
+                record is not None
+                and record.running is None
+                and not record.settled
+                and run.level > record.level
+            )
+        else:
+            possible = run in self.fidelity.levels
+        if not possible:
+            raise RuntimeError(
+                "`next_run` must return the level of a new candidate, or a paused trial and a "
+                f"higher level for it. Received: {run!r} from {self.fidelity!r}. Choose from "
+                "`levels`, and from trials that are neither running nor settled."
+            )
+        return run
+
+    def _resumed(self, run: Run) -> Trial:
+        """Take a paused trial up again."""
+        trial = self.trials[run.trial_id]
+        self._record("resumed", trial=run.trial_id, level=run.level)
+        self._resume(trial, run.level)
+        return trial
+
+    def _resume(self, trial: Trial, level: float) -> None:
+        """Ready a trial for a further run; until that ends, the score of the last one counts.
+
+        The tracker is a fresh one: KerasTuner ignores the result of a run whose metrics exist
+        already.
+        """
+        self._trainings[trial.trial_id].resume(trial, level)
+        self._run_times[trial.trial_id] = 0
+        trial.status, trial.message = "RUNNING", None
+        trial.metrics = type(trial.metrics)()
+
+    def _equip(self, trial: Trial) -> None:
+        """Tell the tuner, by values as those of KerasTuner's Hyperband, how far to train."""
+        training = self._trainings[trial.trial_id]
+        training.begin()
+        if self.fidelity is not None and training.level is not None:
+            settings = self.fidelity.settings(training.level, training.reached)
+            trial.hyperparameters.values |= settings
+        if training.losses:
+            trial.hyperparameters.values[SOURCE] = trial.trial_id
+        elif self.inherit and trial.trial_id in self._sources:
+            trial.hyperparameters.values[SOURCE] = self._sources[trial.trial_id]
+
+    def _nearest(self, values: Values) -> str | None:
+        """Return the completed trial that shares most decisions, if it shares half of them."""
+
+        def shared(trial: Trial) -> int:
+            other = trial.hyperparameters.values
+            return sum(other.get(name) == value for name, value in values.items())
+
+        ended = [self.trials[trial_id] for trial_id in self.end_order]
+        completed = [trial for trial in ended if trial.status == "COMPLETED"]
+        nearest = max(completed, key=shared, default=None)
+        if nearest is None or 2 * shared(nearest) < len(values):
+            return None
+        return str(nearest.trial_id)
+
+    def _settle(self, trial: Trial) -> None:
+        """Note how a run ended: a trial that fails later keeps what it had before."""
+        loss = self.losses(trial)[0] if trial.status == "COMPLETED" else None
+        self._trainings[trial.trial_id].end(trial, loss, in_epochs=self._in_epochs)
+
+    @property
+    def _in_epochs(self) -> bool:
+        return self.fidelity is None or self.fidelity.dimension == "epochs"
 
     def _explain_if_never_possible(self) -> None:
         """Raise if no candidate at all keeps the limits; used up by trials is no error."""
@@ -503,8 +700,14 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
 
     # --- memory and journal -------------------------------------------------------------
 
-    def _add(self, trial: Trial) -> None:
+    def _add(self, trial: Trial, told: Mapping[str, Any]) -> None:
+        """Take in a trial, with what its event tells beside its values and costs."""
         self.trials[trial.trial_id] = trial
+        self._trainings[trial.trial_id] = Training(told.get("level"))
+        if "parent" in told:
+            self._parents[trial.trial_id] = told["parent"]
+        if "source" in told:
+            self._sources[trial.trial_id] = told["source"]
         self.start_order.append(trial.trial_id)
         self._proposed[trial.trial_id] = dict(trial.hyperparameters.values)
         self._exclude(trial.hyperparameters.values)
@@ -518,14 +721,16 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         self.trials, self.ongoing_trials, self._proposed = {}, {}, {}
         self.start_order, self.end_order, self._retry_queue = [], [], []
         self._began, self._seconds, self._trial_costs = {}, {}, {}
+        self._parents, self._sources, self._trainings = {}, {}, {}
         self._measured, self._settled = [], 0
         self._run_times = collections.defaultdict(int)
         self._candidates = None
 
     def _queue(self, trial: Trial) -> None:
         # A fresh tracker: KerasTuner ignores the result of a run whose metrics exist already.
-        trial.metrics = type(trial.metrics)()
-        trial.score, trial.best_step, trial.message = None, 0, None
+        trial.metrics, trial.message = type(trial.metrics)(), None
+        if trial.trial_id not in self.end_order:
+            trial.score, trial.best_step = None, 0
         self._retry_queue.append(trial.trial_id)
 
     def _measure(self, values: Values) -> Mapping[str, float]:
@@ -578,6 +783,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             "objectives": [[one.name, one.direction] for one in self.objectives],
             "seed": self.seed,
             "space": self.hyperparameters.get_config()["space"],
+            **({} if self.fidelity is None else {"fidelity": repr(self.fidelity)}),
         }
 
     def _check_same_search(self, header: Event | None) -> None:
@@ -589,13 +795,12 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                 raise _another_search(folder, "a search of KerasTuner, without a journal", "")
             return
         ours = self._header()
-        names = ["format", "oracle", "objective", "direction", "objectives"]
+        names = ["format", "oracle", "objective", "direction", "objectives", "fidelity"]
         if not self._seed_is_free:
             names.append("seed")
-        there = [
-            f"{name}={header.get(name)}" for name in names if header.get(name) != ours[name]
-        ]
-        here = [f"{name}={ours[name]}" for name in names if header.get(name) != ours[name]]
+        other = [name for name in names if header.get(name) != ours.get(name)]
+        there = [f"{name}={header.get(name)}" for name in other]
+        here = [f"{name}={ours.get(name)}" for name in other]
         theirs, mine = _described(header["space"]), _described(ours["space"])
         if (lost := theirs - mine) and self._space_is_complete:
             there.append(f"decisions {_names(lost)}")
@@ -615,16 +820,20 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
                     self.hyperparameters.merge(_space(event["space"]))
                 case "created":
                     self._replay_created(event)
+                case "resumed":
+                    self._resume(self.trials[event["trial"]], event["level"])
                 case "measured":
                     self._measured.append((event["values"], event["costs"]))
                 case "retry":
                     self._run_times[event["trial"]] += 1
                 case "ended":
                     self._replay_ended(event)
-            if event.get("event") in ("space", "created", "retry", "ended"):
+            if event.get("event") in ("space", "created", "resumed", "retry", "ended"):
                 self._settled = len(self._measured)
         _complete(self.hyperparameters)
-        for trial in self.running:
+        for trial in self.trials.values():
+            if trial.status != "RUNNING":
+                continue
             trial.hyperparameters = _share(self.hyperparameters, trial.hyperparameters.values)
             _complete(trial.hyperparameters)
             self._retry_queue.append(trial.trial_id)
@@ -638,7 +847,8 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             )
         hyperparameters = _share(self.hyperparameters, event["values"])
         self._trial_costs[event["trial"]] = event["costs"]
-        self._add(Trial(hyperparameters, trial_id=event["trial"], status="RUNNING"))
+        trial = Trial(hyperparameters, trial_id=event["trial"], status="RUNNING")
+        self._add(trial, event)
 
     def _replay_ended(self, event: Event) -> None:
         trial = self.trials[event["trial"]]
@@ -648,7 +858,9 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
         trial.metrics = type(trial.metrics).from_config(event["metrics"])
         self._seconds[trial.trial_id] = event["seconds"]
         self._run_times[trial.trial_id] += 1
-        self.end_order.append(trial.trial_id)
+        self._trainings[trial.trial_id] = Training.of(event.get("training"))
+        if trial.trial_id not in self.end_order:
+            self.end_order.append(trial.trial_id)
 
     def _result(self, trial: Trial) -> Event:
         completed = trial.status == "COMPLETED"
@@ -662,6 +874,7 @@ class SearchOracle(keras_tuner.Oracle, abc.ABC):
             "metrics": trial.metrics.get_config(),
             "message": trial.message,
             "values": trial.hyperparameters.values,
+            "training": self._trainings[trial.trial_id].state(),
         }
 
 

@@ -15,7 +15,7 @@ from kerasnas.oracles.cost_model import CostModel
 from kerasnas.oracles.decisions import Decisions, Row, Rows, Value, Values
 from kerasnas.oracles.regression import last_fit
 
-__all__ = ["Candidates", "Costs", "Identity", "smallest"]
+__all__ = ["ASKED", "Candidates", "Costs", "Identity", "seem_to_break", "smallest"]
 
 Flags = npt.NDArray[np.bool_]
 
@@ -23,12 +23,14 @@ Costs = Callable[[Values], Mapping[str, float]]
 Identity = Callable[[Values], Hashable]
 _T = TypeVar("_T")
 
+ASKED = 16
+"""Costs that a proposal asks for in one place, where asking takes long."""
+
 _LISTED = 2048  # a space with at most so many assignments is searched to the last one
 _DRAWS = 256  # random assignments looked at before a candidate is sought by descent
 _DESCENTS = 8
 _REMEMBERED = 50_000  # assignments whose violation, or identity, is kept
 _SAMPLED = 256  # candidates that the model of the costs is made from
-_ASKED = 16  # random assignments whose costs are asked for, where that takes long
 _ENOUGH = 8  # costs that must be known before the others are guessed
 _GROWTH = 1.25  # when so many times as many are known, the model is made anew
 
@@ -52,6 +54,7 @@ class Candidates:
         seed: Seeds the sample that the model of the costs is made from otherwise.
 
     Attributes:
+        identity: What two candidates share if they are the same network.
         settled: How many of those measured may have a say in what is proposed next; `None`
             for all. The others are costs that were asked for by a proposal that a kill cut
             short: it must go the same way again.
@@ -76,7 +79,7 @@ class Candidates:
         self.decisions = decisions
         self._costs = costs
         self._limits = dict(limits or {})
-        self._identity = identity or _all_values
+        self.identity = identity or _all_values
         self._measured = measured
         self._seed = seed
         self._cost_model: tuple[int, CostModel] | None = None
@@ -90,11 +93,11 @@ class Candidates:
 
     def exclude(self, values: Values) -> None:
         """Note that a candidate was tried; it is never admitted again."""
-        self._tried.setdefault(self._identity(values), values)
+        self._tried.setdefault(self.identity(values), values)
 
     def admits(self, values: Values) -> bool:
         """Tell whether a candidate may be proposed."""
-        return self.violation(values) == 0.0 and self._identity(values) not in self._tried
+        return self.violation(values) == 0.0 and self.identity(values) not in self._tried
 
     def violation(self, values: Values) -> float:
         """Tell how far a candidate is over the limits, 0.0 if it keeps them."""
@@ -129,11 +132,11 @@ class Candidates:
         )
 
     def breaks_limits(self, rows: Rows) -> Flags:
-        """Guess which assignments break a limit: those that keep all with less than 5 %."""
+        """Guess which assignments break a limit, as `seem_to_break` does."""
         model = self.cost_model if self._limits else None
         if model is None:
             return np.zeros(len(rows), dtype=bool)
-        return model.log_probability(rows, self._limits) < math.log(0.05)
+        return seem_to_break(self._limits, model, rows)
 
     def first(self, rows: Iterable[Row]) -> Row | None:
         """Return the first of these assignments that may be proposed, if any."""
@@ -144,6 +147,28 @@ class Candidates:
         if self._measured is None or self.cost_model is None:
             return self.first(rows)
         return next((row for row in rows if self._seems_admitted(row)), None)
+
+    def sparing(self) -> Callable[[Iterable[Row]], Row | None]:
+        """Return a `first` that asks for few costs, where asking takes long.
+
+        It passes over what probably breaks a limit. Once 16 assignments that seemed to keep
+        them have been asked for and refused, in all calls together, it finds nothing any more.
+        """
+        refused = 0
+
+        def first(rows: Iterable[Row]) -> Row | None:
+            nonlocal refused
+            for row in rows:
+                if refused == ASKED:
+                    return None
+                if self.first_likely([row]) is None:
+                    continue
+                if self.first([row]) is not None:
+                    return row
+                refused += 1  # only where a cost takes so long that it was guessed first
+            return None
+
+        return first
 
     def draw(self, rng: np.random.Generator) -> Row | None:
         """Return a random assignment that may be proposed.
@@ -215,7 +240,7 @@ class Candidates:
         """Leave, of random assignments, those whose costs can be asked for in a short time."""
         if self._measured is None:
             return rows
-        return self._likely_first(rows)[:_ASKED]
+        return self._likely_first(rows)[:ASKED]
 
     def _likely_first(self, rows: Rows) -> Rows:
         """Put what probably keeps the limits first, where it takes long to ask."""
@@ -279,7 +304,7 @@ class Candidates:
         return self._violation(row) == 0.0 and self._is_new(row)
 
     def _is_new(self, row: Row) -> bool:
-        return self._recall(self._identities, row, self._identity) not in self._tried
+        return self._recall(self._identities, row, self.identity) not in self._tried
 
     def _violation(self, row: Row) -> float:
         return violation(self.costs_of(row), self._limits) if self._limits else 0.0
@@ -291,6 +316,11 @@ class Candidates:
                 memory.clear()
             memory[key] = ask(self.decisions.values(row))
         return memory[key]
+
+
+def seem_to_break(limits: Mapping[str, float], model: CostModel, rows: Rows) -> Flags:
+    """Guess which assignments break a limit: those that keep all with less than 5 %."""
+    return model.log_probability(rows, limits) < math.log(0.05)
 
 
 def smallest(

@@ -127,6 +127,10 @@ class Decisions:
 
     Args:
         hyperparameters: The space; its current values do not matter.
+
+    Attributes:
+        columns: The hyperparameters.
+        order: Numbers of the columns, parents first.
     """
 
     def __init__(self, hyperparameters: kt.HyperParameters):
@@ -134,7 +138,7 @@ class Decisions:
         self._by_name: dict[str, list[int]] = {}
         for index, column in enumerate(self.columns):
             self._by_name.setdefault(column.name, []).append(index)
-        self._order = self._parents_first()
+        self.order = self.parents_first(range(len(self.columns)))
         self._informative = [j for j, column in enumerate(self.columns) if column.count != 1]
         self._members: tuple[int, Rows | None] | None = None
 
@@ -223,7 +227,7 @@ class Decisions:
             start += len(codes)
         return self.completed(rows, rng)
 
-    def mutated(
+    def redrawn(
         self, rows: Rows, counts: npt.NDArray[np.int64], rng: np.random.Generator
     ) -> Rows:
         """Return assignments in which so many active decisions were drawn again.
@@ -234,8 +238,8 @@ class Decisions:
             rng: Draws which, and their values.
         """
         order = np.where(rows == INACTIVE, np.inf, rng.random(rows.shape))
-        redrawn = np.argsort(np.argsort(order, axis=1), axis=1) < counts[:, None]
-        return self.completed(np.where(redrawn, INACTIVE, rows), rng)
+        chosen = np.argsort(np.argsort(order, axis=1), axis=1) < counts[:, None]
+        return self.completed(np.where(chosen, INACTIVE, rows), rng)
 
     def members(self, limit: int) -> Rows | None:
         """Return every assignment, or `None` if there are more than `limit`."""
@@ -246,8 +250,8 @@ class Decisions:
 
     def _enumerate(self, limit: int) -> Rows | None:
         rows = np.full((1, len(self)), INACTIVE)
-        for j in self._order:
-            active = self._active(rows, j)
+        for j in self.order:
+            active = self.active(rows, j)
             count = self.columns[j].count
             if not active.any():
                 continue
@@ -264,15 +268,15 @@ class Decisions:
     def _canonical(self, rows: Rows, fill: Floats | None = None) -> Rows:
         """Blank what is inactive and, given `fill` in `[0, 1]`, fill what is missing."""
         rows = rows.copy()
-        for j in self._order:
-            active = self._active(rows, j)
+        for j in self.order:
+            active = self.active(rows, j)
             rows[~active, j] = INACTIVE
             if fill is not None:
                 missing = active & (rows[:, j] == INACTIVE)
                 rows[missing, j] = self.columns[j].codes(fill[missing, j])
         return rows
 
-    def _active(self, rows: Rows, j: int) -> Flags:
+    def active(self, rows: Rows, j: int) -> Flags:
         """Tell where column `j` is active, given the columns that come before it."""
         active = np.ones(len(rows), dtype=bool)
         for parents in self._conditions[j]:
@@ -312,13 +316,16 @@ class Decisions:
         """Return the earlier columns of the same name."""
         return [k for k in self._by_name[self.columns[j].name] if k < j]
 
-    def _parents_first(self) -> list[int]:
-        """Return the columns in an order that puts parents first.
+    def parents_first(self, wanted: Sequence[int]) -> list[int]:
+        """Return columns in the order wanted, but each behind those that rule it.
 
         KerasTuner keeps that order, except that a space which went over the network is
         sorted by type.
+
+        Args:
+            wanted: The numbers of all columns.
         """
-        waiting, order = list(range(len(self.columns))), list[int]()
+        waiting, order = list(wanted), list[int]()
         while waiting:
             ready = (j for j in waiting if not self._needs(j) & set(waiting))
             j = next(ready, waiting[0])

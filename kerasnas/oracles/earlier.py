@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 import os
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasnas.fidelity._fidelity import Record
 from kerasnas.oracles.decisions import INACTIVE, Decisions, Rows, Value
 from kerasnas.oracles.kernel import Kernel
 from kerasnas.oracles.regression import Posterior, Regression
@@ -80,11 +82,13 @@ def _read(search: Any) -> EarlierSearch:
         search = SearchResult(Path(search))
     if isinstance(search, SearchResult):
         direction = search.objective[1]
-        found = [(trial.values, trial.score) for trial in search.leaderboard()]
+        found = [(trial.values, trial.score, trial.reached) for trial in search.leaderboard()]
     elif hasattr(search, "get_best_trials"):
         direction = search.objective.direction
+        records: list[Record] = getattr(search, "records", list)()
+        reached = {record.trial_id: record.losses for record in records}
         found = [
-            (trial.hyperparameters.values, trial.score)
+            (trial.hyperparameters.values, trial.score, reached.get(trial.trial_id, {}))
             for trial in search.get_best_trials(_ALL)
             if trial.status == "COMPLETED"
         ]
@@ -94,14 +98,28 @@ def _read(search: Any) -> EarlierSearch:
             f"Received: {search!r} of type {type(search).__name__}. Open it with "
             "`kerasnas.open_search(directory, project_name)`."
         )
-    known = [(v, float(s)) for v, s in found if s is not None and math.isfinite(s)]
+    sign = -1.0 if direction == "max" else 1.0
+    scored = [(v, sign * float(s), r) for v, s, r in found if s is not None]
+    known = [(v, loss) for v, loss in _comparable(scored) if math.isfinite(loss)]
     if not known:
         raise ValueError(
             "A search to start from must have completed trials. "
             f"Received: {search!r} without any. Leave it out, or let it run first."
         )
-    sign = -1.0 if direction == "max" else 1.0
-    return EarlierSearch(
-        [dict(values) for values, _ in known],
-        [sign * score for _, score in known],
-    )
+    return EarlierSearch([dict(values) for values, _ in known], [loss for _, loss in known])
+
+
+def _comparable(
+    found: Sequence[tuple[Any, float, Mapping[float, float]]],
+) -> list[tuple[Any, float]]:
+    """Return candidates and losses; where they were trained differently, of one level.
+
+    Of the level that most have reached, the highest of several: those who were trained on for
+    being good would otherwise be taken for better than they are.
+    """
+    counts = collections.Counter(level for _, _, reached in found for level in reached)
+    if not counts:
+        return [(values, loss) for values, loss, _ in found]
+    common = max(counts, key=lambda level: (counts[level], level))
+    there = [(values, reached[common]) for values, _, reached in found if common in reached]
+    return sorted(there, key=lambda one: one[1])

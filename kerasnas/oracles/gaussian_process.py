@@ -19,7 +19,7 @@ from kerasnas.oracles.decisions import Row, Rows, Values
 from kerasnas.oracles.earlier import EarlierSearch, earlier_searches
 from kerasnas.oracles.features import Features
 from kerasnas.oracles.kernel import Points
-from kerasnas.oracles.local_search import maximise
+from kerasnas.oracles.maximisation import maximise
 from kerasnas.oracles.pareto import nondominated
 from kerasnas.oracles.regression import Posterior, Regression, last_fit, one_thread
 from kerasnas.oracles.warping import compressed
@@ -358,7 +358,8 @@ class GaussianProcess(SearchOracle):
 
     def _trial_seconds(self, trial: Trial) -> float:
         if self.cost_aware is True:
-            return self.seconds(trial)
+            # Who was trained further took longer; that is nothing of the candidate's.
+            return self.seconds(trial) / self.level(trial)
         value = self.value(trial, str(self.cost_aware))
         return math.nan if value is None else value
 
@@ -378,12 +379,19 @@ class GaussianProcess(SearchOracle):
 
         What it is follows from the trials alone: it was fitted to a number of the first ones
         that the schedule says, and the others were added one by one. So `targets` gives what
-        the first trials show, as it was when there were no more.
+        the first trials show, as it was when there were no more. Where that has changed since,
+        because trials were trained on, the model is made anew.
         """
         ids = tuple(trial.trial_id for trial in trials)
         count = last_fit(len(ids), always=_ALWAYS, growth=_GROWTH)
         known = self._models.get(name)
-        if known is None or known.count != count or known.ids != ids[: len(known.ids)]:
+        shown = targets(count)
+        if (
+            known is None
+            or known.count != count
+            or known.ids != ids[: len(known.ids)]
+            or not np.array_equal(known.shown, shown)
+        ):
             kernel = features.kernel(quality=name == _FIRST)
             points = features.of_tried([t.hyperparameters.values for t in trials[:count]])
             centre = points.trends.mean(axis=0)
@@ -391,7 +399,8 @@ class GaussianProcess(SearchOracle):
                 ids[:count],
                 count,
                 centre,
-                Regression.fit(kernel, points.shifted(centre), targets(count)),
+                Regression.fit(kernel, points.shifted(centre), shown),
+                shown,
             )
         added = [t.hyperparameters.values for t in trials[len(known.ids) :]]
         regression = known.regression
@@ -412,12 +421,14 @@ class _Fitted:
         centre: The mean of their trends, by which all trends are shifted: like the scores,
             trends only count as differences.
         regression: The regression.
+        shown: What it was fitted to.
     """
 
     ids: tuple[str, ...]
     count: int
     centre: Array
     regression: Regression
+    shown: Array
 
 
 @dataclasses.dataclass(frozen=True)

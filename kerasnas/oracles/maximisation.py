@@ -93,7 +93,7 @@ def _from_pool(
 def _mutants(candidates: Candidates, starts: Rows, rng: np.random.Generator) -> Rows:
     """Return assignments that differ from a start in up to three active decisions."""
     rows = starts[rng.integers(len(starts), size=_MUTANTS)]
-    return candidates.decisions.mutated(rows, rng.integers(1, _MUTATED + 1, _MUTANTS), rng)
+    return candidates.decisions.redrawn(rows, rng.integers(1, _MUTATED + 1, _MUTANTS), rng)
 
 
 def _step(

@@ -96,6 +96,22 @@ def test_an_existing_pipeline_gets_the_oracle_then_the_space(tmp_path, capsys):
     assert "2 trials in" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_methods_are_compared_in_one_table(tmp_path, capsys):
+    accuracy = example("search_methods").main(
+        [
+            *("--strategies", "local", "asha", "--max-trials", "2", "--epochs", "1"),
+            *("--flash", "12KB", "--directory", str(tmp_path)),
+        ]
+    )
+    assert list(accuracy) == ["local", "asha"]
+    rows = capsys.readouterr().out.splitlines()[-2:]
+    assert [row.split(" | ")[:3] for row in rows] == [
+        ["| local", "2", "2"],
+        ["| asha", "2", "2"],
+    ]
+
+
 def test_a_device_search_ends_in_a_package_that_fits(tmp_path):
     measured = example("device_search").main(
         [

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import keras_tuner
@@ -15,6 +16,8 @@ import tensorflow as tf
 
 import kerasnas
 from edge_devices.device import Device
+from kerasnas._search import _settled
+from kerasnas.fidelity import SuccessiveHalving
 from kerasnas.journal import Journal
 from search_spaces import blocks
 from search_spaces.front_end import FrontEnd
@@ -381,6 +384,58 @@ class TestAnyKerasTuner:
         assert model.output_shape == (None, 3)
 
 
+def journal(search):
+    path = search.keywords["directory"] / "search" / "journal.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+class TestStrategies:
+    def test_auto_says_what_it_has_settled_on_and_why(self, search, capsys):
+        search(strategy="auto", verbose=1)
+        told = [line for line in capsys.readouterr().out.splitlines() if "strategy" in line]
+        assert told == ["strategy: a Gaussian process, which learns most from each trial"]
+
+    def test_a_continued_search_stays_with_what_auto_settled_on(self, search):
+        search(strategy="auto", max_trials=1)
+        earlier = kerasnas.open_search(search.keywords["directory"])
+        assert earlier.settings["strategy"] == "GaussianProcess"
+        space, data = Tiny((8, 8, 1), 3), SimpleNamespace(train=range(60))
+        rest = {
+            "objectives": 1,
+            "max_trials": 8,
+            "seconds": None,
+            "epochs": 1,
+            "fidelity": None,
+        }
+        # Eight trials are enough for the grid, had it begun so.
+        assert _settled(None, space, data, **rest).strategy == "grid"
+        assert _settled(earlier, space, data, **rest).strategy == "bayesian"
+
+    def test_a_fidelity_trains_most_candidates_shortly(self, search):
+        model = search(strategy="random", fidelity="asha", epochs=3, max_trials=3)
+        assert model.built
+        created = [event for event in journal(search) if event["event"] == "created"]
+        resumed = [event for event in journal(search) if event["event"] == "resumed"]
+        assert [event["level"] for event in created] == [1, 1, 1]
+        assert [event["level"] for event in resumed] == [3]
+
+    @pytest.mark.slow
+    def test_a_fidelity_of_examples_is_carried_out(self, search):
+        policy = SuccessiveHalving(1.0, 1 / 3, dimension="examples")
+        search(fidelity=policy, max_trials=3)
+        (resumed,) = [event for event in journal(search) if event["event"] == "resumed"]
+        assert resumed["level"] == 1.0
+
+    def test_heirs_are_known_to_the_journal(self, search):
+        oracle = kerasnas.LocalSearch("val_accuracy", 2, seed=0, num_initial_points=1)
+        search(strategy=oracle, inherit_weights=True, max_trials=None)
+        created = [event for event in journal(search) if event["event"] == "created"]
+        assert [(e.get("parent"), e.get("source")) for e in created] == [
+            (None, None),
+            ("0000", "0000"),
+        ]
+
+
 def test_verbose_0_is_silent(search, capfd):
     search(verbose=0, max_trials=1)
     assert capfd.readouterr() == ("", "")
@@ -397,6 +452,31 @@ def test_progress_is_told_in_plain_lines_where_there_is_no_terminal(search, caps
 BAD = {
     "strategy": ({"strategy": "bayesain"}, "Did you mean 'bayesian'"),
     "later strategy": ({"strategy": "darts"}, "does not work yet.*What works: 'bayesian'"),
+    "fidelity": ({"fidelity": "ahsa"}, "Did you mean 'asha'"),
+    "two fidelities": (
+        {"strategy": "asha", "fidelity": "hyperband"},
+        "strategy='asha' with fidelity='hyperband'. Leave one of them out",
+    ),
+    "an oracle's fidelity": (
+        {
+            "strategy": kerasnas.RandomSearch("val_loss", 1),
+            "fidelity": "asha",
+            "max_trials": None,
+        },
+        "fidelity='asha' beside strategy=RandomSearch",
+    ),
+    "no heirs": (
+        {
+            "strategy": keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=1),
+            "inherit_weights": True,
+            "max_trials": None,
+        },
+        "inherit_weights=True with Trained and RandomSearchOracle",
+    ),
+    "front of one": (
+        {"strategy": "evolution", "objective": ["val_loss", "flash"]},
+        "seeks what is good in one objective",
+    ),
     "space": ({"space": "mobilnet"}, "Did you mean 'mobilenet'"),
     "space of a task": ({"space": "unet"}, r"UNet is for Segmentation\. Received: task="),
     "space type": ({"space": 3}, "Received: space=3 of type int"),

@@ -39,6 +39,63 @@ def hp():
     return hp
 
 
+class Looked(keras.callbacks.Callback):
+    """Remembers what was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs, self.batches, self.rates = [], 0, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches += 1
+        self.rates.append(float(self.model.optimizer.learning_rate))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append(epoch)
+
+
+class TestLessTraining:
+    def fit(self, space, hp, values=(), **kwargs):
+        hp.values |= dict(values)
+        trained = Trained(space, Recipe(epochs=2, batch_size=8, augment=False))
+        model, looked = trained.build(hp), Looked()
+        trained.fit(hp, model, images(64), images(24, seed=1), callbacks=[looked], **kwargs)
+        return model, looked
+
+    def test_a_run_that_continues_counts_epochs_on(self, space, hp):
+        _, looked = self.fit(space, hp, epochs=5, initial_epoch=3)
+        assert looked.epochs == [3, 4]
+
+    def test_the_learning_rate_rises_and_falls_in_each_run(self, space, hp):
+        _, looked = self.fit(space, hp, epochs=5, initial_epoch=3)
+        assert max(looked.rates) > 3e-3
+        assert looked.rates[-1] < 1e-4
+
+    def test_a_share_of_the_examples_takes_a_share_of_the_steps(self, space, hp):
+        _, looked = self.fit(space, hp, {"tuner/examples": 0.25})
+        assert looked.batches == 2 * 64 // 4 // 8
+
+    def test_smaller_images_are_shown_to_the_same_weights(self, hp):
+        space = MobileNet((16, 16, 1), 3)
+        train, judged = (images(24, (16, 16, 1), seed=seed) for seed in (0, 1))
+        hp.values["tuner/resolution"] = 0.75
+        trained = Trained(space, Recipe(epochs=1, batch_size=8, augment=False))
+        model = trained.build(hp)
+        assert model.input_shape == (None, 12, 12, 1)
+        trained.fit(hp, model, train, judged)
+        hp.values.pop("tuner/resolution")
+        full = trained.build(hp)
+        full.set_weights(model.get_weights())
+        assert full.input_shape == (None, 16, 16, 1)
+
+    def test_images_are_averaged_not_skipped(self):
+        x = np.zeros((2, 4, 4, 1), "uint8")
+        x[0, :2, :2] = [[[10], [20]], [[30], [41]]]
+        small = Examples(x, np.arange(2)).resized((2, 2))
+        assert small.x[:].dtype == np.uint8
+        assert small.x[:][0, ..., 0].tolist() == [[25, 0], [0, 0]]
+
+
 class TestRecipe:
     def test_the_learning_rate_rises_peaks_and_falls_to_zero(self):
         recipe = Recipe(epochs=10, batch_size=10, learning_rate=0.1, warmup=0.2)

@@ -216,3 +216,18 @@ def test_a_space_without_decisions_has_one_candidate(rng):
     assert candidates.decisions.values(candidates.draw(rng)) == {}
     candidates.exclude({})
     assert candidates.draw(rng) is None
+
+
+def test_a_sparing_search_gives_up_after_16_refusals_in_all(rng):
+    space = Decisions(bits(12))
+    rows = space.sample(rng, 60)
+    measured = [
+        (values, {"params": 1 + options(values)}) for values in map(space.values, rows)
+    ]
+    costs = counted(lambda values: {"params": 99.0})
+    candidates = Candidates(space, costs, {"params": 6}, measured=measured)
+    first = candidates.sparing()
+    others = [row for row in space.sample(rng, 400) if row.tolist() not in rows.tolist()]
+    assert first(others[:200]) is None
+    assert first(others[200:]) is None
+    assert costs.calls == 16

@@ -160,7 +160,7 @@ class TestDecisions:
         decisions = Decisions(choices(*[50] * 8))
         rng = np.random.default_rng(0)
         rows = decisions.sample(rng, 200)
-        changed = (decisions.mutated(rows, np.full(200, count), rng) != rows).sum(axis=1)
+        changed = (decisions.redrawn(rows, np.full(200, count), rng) != rows).sum(axis=1)
         assert changed.max() == count
         assert changed.mean() >= 0.9 * count
 
@@ -168,7 +168,7 @@ class TestDecisions:
         decisions = Decisions(conditional())
         rng = np.random.default_rng(0)
         rows = decisions.sample(rng, 100)
-        mutants = decisions.mutated(rows, rng.integers(1, 4, 100), rng)
+        mutants = decisions.redrawn(rows, rng.integers(1, 4, 100), rng)
         assert (mutants != rows).any(axis=1).mean() > 0.8
         again = decisions.encode([decisions.values(row) for row in mutants])
         np.testing.assert_allclose(again, mutants, atol=1e-9)

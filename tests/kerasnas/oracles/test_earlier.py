@@ -4,6 +4,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from kerasnas.fidelity import SuccessiveHalving
 from kerasnas.oracles.decisions import Decisions
 from kerasnas.oracles.earlier import EarlierSearch, earlier_searches
 from kerasnas.oracles.gaussian_process import GaussianProcess
@@ -40,6 +41,22 @@ class TestReading:
         first, *others = earlier_searches(given)
         assert len(first.values) == 8
         assert others == [first] * 3
+
+    def test_trials_that_were_trained_on_count_at_the_level_that_all_have(self, tmp_path):
+        oracle = RandomSearch(
+            "loss", 9, hyperparameters=bits(5), seed=0, fidelity=SuccessiveHalving(9, 1)
+        )
+
+        def loss(values):
+            quality = sum(str(value).endswith("1") for value in values.values())
+            return quality + 20 / values["tuner/epochs"]
+
+        play(resume(oracle, tmp_path), loss)
+        for given in (oracle, tmp_path / "search"):
+            (earlier,) = earlier_searches(given)
+            assert len(earlier.losses) == 9
+            assert earlier.losses == sorted(earlier.losses)
+            assert all(20 <= loss <= 25 for loss in earlier.losses)
 
     def test_the_best_comes_first_with_less_being_better(self):
         (lowest,) = earlier_searches(searched())

@@ -3,7 +3,7 @@ import pytest
 
 from kerasnas.oracles.candidates import Candidates
 from kerasnas.oracles.decisions import INACTIVE, Decisions
-from kerasnas.oracles.local_search import maximise
+from kerasnas.oracles.maximisation import maximise
 from kerasnas.testing import bits, choices, conditional, options
 
 

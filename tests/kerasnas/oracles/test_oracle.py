@@ -6,6 +6,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from kerasnas.fidelity import Run, SuccessiveHalving
 from kerasnas.journal import Journal
 from kerasnas.oracles._oracle import SearchOracle
 from kerasnas.oracles.gaussian_process import GaussianProcess
@@ -705,3 +706,116 @@ def test_slow_costs_do_not_change_what_a_killed_search_proposes(oracle, tmp_path
         play(again, rough)
         assert [dict(t.hyperparameters.values) for t in again.trials.values()] == uninterrupted
     assert "measured" in kinds
+
+
+class TestTrainedOn:
+    """Trials of which a further run goes on."""
+
+    @pytest.fixture
+    def oracle(self, tmp_path):
+        """An oracle of which the better of two trials is being trained on."""
+        oracle = RandomSearch(
+            [keras_tuner.Objective(name, "min") for name in ("loss", "other")],
+            6,
+            hyperparameters=bits(5),
+            seed=0,
+            fidelity=SuccessiveHalving([1, 3], factor=2),
+        )
+        resume(oracle, tmp_path).verbose = 0
+        for loss in (2.0, 1.0):
+            trial = oracle.create_trial("tuner0")
+            oracle.report(trial.trial_id, 0, {"loss": loss})
+            oracle.update_trial(trial.trial_id, {"loss": loss, "other": -loss})
+            trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+        resumed = oracle.create_trial("tuner0")
+        assert resumed.trial_id == "0001"
+        assert resumed.hyperparameters.values["tuner/epochs"] == 3
+        return oracle
+
+    def test_count_with_what_they_had_before(self, oracle):
+        best = oracle.get_best_trials(2)
+        assert [trial.score for trial in best] == [1.0, 2.0]
+        assert [oracle.losses(trial) for trial in oracle.pareto_front()] == [
+            [1.0, -1.0],
+            [2.0, -2.0],
+        ]
+        assert oracle.running == []
+
+    def test_are_trained_on_after_a_kill(self, oracle, tmp_path):
+        again = RandomSearch(
+            oracle.objectives,
+            6,
+            hyperparameters=bits(5),
+            fidelity=SuccessiveHalving([1, 3], factor=2),
+        )
+        trial = resume(again, tmp_path).create_trial("tuner0")
+        assert trial.trial_id == "0001"
+        assert trial.hyperparameters.values["tuner/initial_epoch"] == 1
+        assert again.records() == oracle.records()
+
+    @pytest.mark.parametrize("status", ["FAILED", "INVALID"])
+    def test_keep_it_when_the_run_fails(self, oracle, status):
+        trial = oracle.trials["0001"]
+        fail(oracle, trial, status)
+        assert trial.status == "COMPLETED"
+        assert trial.score == 1.0
+        assert oracle.records()[1].settled
+        assert oracle.failed == []
+
+    def test_are_tried_again_where_retries_are_left(self, oracle):
+        oracle.max_retries_per_trial = 1
+        fail(oracle, oracle.trials["0001"])
+        again = oracle.create_trial("tuner0")
+        assert again.trial_id == "0001"
+        fail(oracle, again)
+        assert oracle.create_trial("tuner0").trial_id == "0002"
+
+    def test_curves_of_a_run_that_is_repeated_count_once(self, oracle):
+        oracle.max_retries_per_trial = 1
+        oracle.report("0001", 1, {"loss": 0.5})
+        assert oracle.records()[1].curve == (1.0, 0.5)
+        fail(oracle, oracle.trials["0001"])
+        oracle.create_trial("tuner0")
+        assert oracle.records()[1].curve == (1.0,)
+
+    def test_a_score_that_is_not_finite_leaves_what_was(self, oracle):
+        trial = oracle.trials["0001"]
+        oracle.update_trial("0001", {"loss": float("nan"), "other": 1.0})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        assert trial.score == 1.0
+        assert "nan" in trial.message
+
+    def test_are_among_the_best_while_they_wait_to_be_tried_again(self, oracle):
+        oracle.max_retries_per_trial = 1
+        fail(oracle, oracle.trials["0001"])
+        assert [trial.trial_id for trial in oracle.get_best_trials(2)] == ["0001", "0000"]
+
+
+class TestPolicy:
+    @pytest.mark.parametrize("policy", ["asha", 27, SuccessiveHalving], ids=str)
+    def test_is_an_object(self, policy):
+        with pytest.raises(TypeError, match=r"said by a policy\. Received: fidelity="):
+            RandomSearch("loss", fidelity=policy)
+
+    @pytest.mark.parametrize(
+        "answer", [None, 2.0, Run("0099", 3), Run("0000", 1), Run("0001", 3), "3"], ids=str
+    )
+    def test_is_held_to_what_is_possible(self, answer):
+        class Wrong(SuccessiveHalving):
+            def next_run(self, records, *, last):
+                return answer if len(records) == 2 else 1.0
+
+        oracle = make(fidelity=Wrong([1, 3]))
+        play(oracle, lambda values: 1.0, count=1)
+        oracle.create_trial("tuner0")  # 0001, which runs
+        with pytest.raises(RuntimeError, match="must return the level of a new candidate"):
+            oracle.create_trial("tuner1")
+
+    def test_seconds_of_a_level_are_no_property_of_a_candidate(self):
+        oracle = make(fidelity=SuccessiveHalving([1, 4], factor=2))
+        play(oracle, lambda values: 1.0, count=3)
+        levels = {oracle.level(trial) for trial in oracle.trials.values()}
+        assert levels == {1.0, 4.0}
+        assert make().fidelity is None
