@@ -3,13 +3,18 @@
     python -m benchmarks.oracles --data ../shared/data --searchers ours random tpe gpsampler \
         --seeds 10 --trials 100 --processes 2 --output out
 
+Searchers that take long to propose can be given fewer trials than the others: `--short ours
+ours-predictor --short-trials 100`.
+
 Finished runs are kept in `--cache` and never computed twice; runs of our own oracles are kept
 by a fingerprint of their sources, so they are new when those change. `--output` gets
 `oracles.json`, `oracles.md` and `oracles.png`. With `--cached` nothing is run, and the report
 is of what is there.
 
 Searchers are described in `benchmarks/peers.py`, problems in `benchmarks/problems.py`. Seconds
-are CPU seconds of the searcher on one thread, asking and telling.
+are CPU seconds of the searcher on one thread, asking and telling. `less random` is the regret
+less that of the peer `random`, paired by seed, and in brackets over its standard error: below
+-2 it is better than random, above 2 worse.
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ from benchmarks.regret import (
     compare,
     interval,
     mean_and_error,
+    paired,
     returned,
     simple_regret,
 )
@@ -51,7 +57,8 @@ from benchmarks.replay import (
     run_file,
 )
 
-MARKS = (10, 25, 40, 50, 60, 100)  # numbers of trials in the table
+MARKS = (10, 25, 50, 100, 300)  # numbers of trials at which regret is told
+LATE = (100, 300)  # those at which test accuracy is, and how it stands to random
 BASELINES = ("random", "largest")  # peers that learn nothing
 PEERS = (*BASELINES, "local-search", "evolution", "tpe", "gpsampler", "smac")
 
@@ -98,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=30, help="seeds 0, 1, ...")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--short", nargs="+", default=[], help="searchers with fewer trials")
+    parser.add_argument("--short-trials", type=int, default=100)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--label", default="", help="keeps runs of ours apart in the cache")
     parser.add_argument("--cache", type=Path, default=home / ".cache" / "oracles")
@@ -116,7 +125,8 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
             for spec in options.searchers:
                 file = run_file(options.cache, spec, problem, seed, options.label)
                 sources = fingerprint() if is_ours(spec) else ""
-                yield Task(spec, problem, seed, options.trials, options.data, file, sources)
+                trials = options.short_trials if spec in options.short else options.trials
+                yield Task(spec, problem, seed, trials, options.data, file, sources)
 
 
 def _run(tasks: Sequence[Task], processes: int) -> int:
@@ -175,10 +185,10 @@ def summarise(runs: Runs, data: str | None, trials: int) -> dict[str, Any]:
 
     Returns:
         `problems`: by problem and searcher the regret at each of `MARKS` (mean, standard
-        error), the test accuracy of what a search would return, CPU seconds a trial, the mean
-        curve with its 95 % bootstrap band, repeats and broken limits. `comparisons`: for each
-        of our searchers, `regret.compare` with the best peers, and with the best of those
-        that learn from trials.
+        error), the same less that of random at each of `LATE`, the test accuracy of what a
+        search would return, CPU seconds a trial, the mean curve with its 95 % bootstrap band,
+        repeats and broken limits. `comparisons`: for each of our searchers, `regret.compare`
+        with the best peers, and with the best of those that learn from trials.
     """
     curves: dict[str, dict[str, dict[int, Any]]] = {}
     problems: dict[str, Any] = {}
@@ -191,20 +201,23 @@ def summarise(runs: Runs, data: str | None, trials: int) -> dict[str, Any]:
         )  # fmt: skip
         for spec, seeds in searchers.items():
             curves.setdefault(name, {})[spec] = {
-                seed: simple_regret([s["truth"] for s in run["steps"]], optimum, trials)
+                seed: simple_regret([s["truth"] for s in run["steps"]], optimum, run["trials"])
                 for seed, run in seeds.items()
             }
         problems[name] = {
             "optimum": optimum,
             "searchers": {
-                spec: _figures(list(seeds.values()), curves[name][spec], problem.limits)
+                spec: {
+                    **_figures(list(seeds.values()), curves[name][spec], problem.limits),
+                    "less_random": _less_random(curves[name], spec),
+                }
                 for spec, seeds in searchers.items()
             },
         }
     return {
         "trials": trials,
         "problems": problems,
-        "comparisons": _comparisons(curves, data, trials),
+        "comparisons": _comparisons(curves, data),
     }
 
 
@@ -242,9 +255,23 @@ def _figures(
     }
 
 
-def _comparisons(
-    curves: Mapping[str, Mapping[str, Any]], data: str | None, trials: int
-) -> dict[str, Any]:
+def _less_random(curves: Mapping[str, Mapping[int, Any]], spec: str) -> dict[str, Any]:
+    """Return by mark the mean difference to random search, and its standard error."""
+    theirs = curves.get("random", {}) if spec != "random" else {}
+    if len(theirs.keys() & curves[spec].keys()) < 2:
+        return {}
+    shortest = min(len(curve) for one in (curves[spec], theirs) for curve in one.values())
+    return {
+        str(mark): paired(
+            {seed: curve[mark - 1] for seed, curve in curves[spec].items()},
+            {seed: curve[mark - 1] for seed, curve in theirs.items()},
+        )
+        for mark in LATE
+        if mark <= shortest
+    }
+
+
+def _comparisons(curves: Mapping[str, Mapping[str, Any]], data: str | None) -> dict[str, Any]:
     """Compare each searcher of ours with the best peers, on the problems that both ran."""
     specs = {spec for searchers in curves.values() for spec in searchers if is_ours(spec)}
     made: dict[str, Any] = {}
@@ -260,11 +287,12 @@ def _comparisons(
                 for name in ours
             }
             shared = [name for name in ours if peers[name]]
-            checkpoints = {
-                name: [mark for mark in load(name, data).checkpoints if mark <= trials]
-                or [trials]
-                for name in shared
-            }
+            checkpoints = {}
+            for name in shared:
+                curve_sets = (ours[name], *peers[name].values())
+                shortest = min(len(curve) for one in curve_sets for curve in one.values())
+                marks = [mark for mark in load(name, data).checkpoints if mark <= shortest]
+                checkpoints[name] = marks or [shortest]
             made[f"{spec} over the best {kind}"] = compare(
                 {name: ours[name] for name in shared}, peers, checkpoints
             )
@@ -276,19 +304,34 @@ def markdown(summary: Mapping[str, Any]) -> str:
     lines: list[str] = []
     marks = [str(mark) for mark in MARKS if mark <= summary["trials"]]
     for name, problem in summary["problems"].items():
-        ranked = sorted(problem["searchers"].items(), key=lambda one: np.mean(one[1]["mean"]))
-        tested = [mark for mark in ("40", marks[-1]) if mark in ranked[0][1]["test"]]
-        heads = [f"regret @{mark}" for mark in marks] + [f"test @{mark}" for mark in tested]
-        heads = ["searcher", "seeds", *heads, "CPU s/trial", "repeats", "infeasible"]
+        shortest = min(len(one["mean"]) for one in problem["searchers"].values())
+        ranked = sorted(
+            problem["searchers"].items(), key=lambda one: np.mean(one[1]["mean"][:shortest])
+        )
+        late = [mark for mark in marks if int(mark) in LATE]
+        heads = [
+            "searcher",
+            "seeds",
+            *(f"regret @{mark}" for mark in marks),
+            *(f"less random @{mark}" for mark in late),
+            *(f"test @{mark}" for mark in late),
+            "CPU s/trial",
+            "repeats",
+            "infeasible",
+        ]
         lines += [f"### {name}", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
         for spec, figures in ranked:
-            cells = [_plus_minus(figures["regret"][mark]) for mark in marks]
-            cells += [_plus_minus(figures["test"][mark], 2) for mark in tested]
-            lines.append(
-                f"| {spec} | {figures['seeds']} | {' | '.join(cells)} "
-                f"| {figures['seconds']:.3f} | {figures['repeats']:.1f} "
-                f"| {figures['infeasible']} |"
-            )
+            cells = [
+                spec,
+                str(figures["seeds"]),
+                *(_plus_minus(figures["regret"].get(mark)) for mark in marks),
+                *(_in_errors(figures["less_random"].get(mark)) for mark in late),
+                *(_plus_minus(figures["test"].get(mark), 2) for mark in late),
+                f"{figures['seconds']:.3f}",
+                f"{figures['repeats']:.1f}",
+                str(figures["infeasible"]),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     for title, comparison in summary["comparisons"].items():
         lines += _comparison_lines(title, comparison)
@@ -317,9 +360,18 @@ def _comparison_lines(title: str, comparison: Mapping[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def _plus_minus(figure: tuple[float, float], digits: int = 3) -> str:
+def _plus_minus(figure: tuple[float, float] | None, digits: int = 3) -> str:
+    if figure is None:
+        return ""
     mean, error = figure
     return f"{mean:.{digits}f} ± {error:.{digits}f}"
+
+
+def _in_errors(difference: tuple[float, float] | None) -> str:
+    if difference is None:
+        return ""
+    mean, error = difference
+    return f"{mean:+.3f} ({mean / error:+.1f})" if error else f"{mean:+.3f}"
 
 
 def _with_interval(one: Mapping[str, Any], name: str) -> str:

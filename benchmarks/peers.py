@@ -11,7 +11,9 @@
 | `smac`             | SMAC's BlackBoxFacade; `smac?facade=rf` its HPO facade                |
 | `skopt`            | `skopt.Optimizer`, Gaussian process and expected improvement          |
 | `keras-tuner-bo`   | KerasTuner's BayesianOptimizationOracle                               |
-| `ours`             | `kerasnas.oracles.gaussian_process:GaussianProcess`                   |
+| `ours`             | our `GaussianProcess`                                                 |
+| `ours-random`      | our `RandomSearch`; so too `ours-local`, `ours-evolution`,            |
+|                    | `ours-nsga2`, `ours-reinforce`, `ours-qlearning` and `ours-predictor` |
 | `module:Class`     | any KerasTuner oracle                                                 |
 
 Settings follow the name as in a URL: `ours?costs=0&num_initial_points=6`. They go to the
@@ -41,12 +43,29 @@ import numpy as np
 from benchmarks.grid import Decision, Values
 from benchmarks.problems import Problem
 
-__all__ = ["PEERS", "Searcher", "is_ours", "make", "parse"]
+__all__ = [
+    "ALIASES",
+    "PEERS",
+    "Optuna",
+    "Oracle",
+    "Searcher",
+    "configuration_space",
+    "is_ours",
+    "make",
+    "parse",
+]
 
 OBJECTIVE = keras_tuner.Objective("val_loss", "min")
 
-_ALIASES = {
+ALIASES = {
     "ours": "kerasnas.oracles.gaussian_process:GaussianProcess",
+    "ours-random": "kerasnas.oracles.random_search:RandomSearch",
+    "ours-local": "kerasnas.oracles.local_search:LocalSearch",
+    "ours-evolution": "kerasnas.oracles.evolution:AgingEvolution",
+    "ours-nsga2": "kerasnas.oracles.nsga2:NSGA2",
+    "ours-reinforce": "kerasnas.oracles.reinforce:Reinforce",
+    "ours-qlearning": "kerasnas.oracles.q_learning:QLearning",
+    "ours-predictor": "kerasnas.oracles.predictor:PredictorGuided",
     "keras-tuner-bo": "keras_tuner.oracles:BayesianOptimizationOracle",
     "keras-tuner-random": "keras_tuner.oracles:RandomSearchOracle",
 }
@@ -59,12 +78,12 @@ def parse(spec: str) -> tuple[str, dict[str, Any]]:
     """Split `name?key=value&key=value` into the name and its settings."""
     name, _, query = spec.partition("?")
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
-    return _ALIASES.get(name, name), {key: _literal(value) for key, _, value in pairs}
+    return ALIASES.get(name, name), {key: _literal(value) for key, _, value in pairs}
 
 
 def is_ours(spec: str) -> bool:
-    """Tell whether a searcher is an oracle of this project."""
-    return parse(spec)[0].startswith("kerasnas")
+    """Tell whether a searcher is an oracle of this project, alone or after `policy+`."""
+    return parse(spec.rpartition("+")[2])[0].startswith("kerasnas")
 
 
 def make(spec: str, problem: Problem, seed: int, trials: int) -> Searcher:
@@ -85,7 +104,7 @@ def make(spec: str, problem: Problem, seed: int, trials: int) -> Searcher:
     if name not in PEERS:
         raise ValueError(
             f"Unknown searcher. Received: {spec!r}. Use one of {sorted(PEERS)}, "
-            f"{sorted(_ALIASES)}, or `module:Class` of a KerasTuner oracle."
+            f"{sorted(ALIASES)}, or `module:Class` of a KerasTuner oracle."
         )
     if problem.limits and name not in ("random", "largest"):
         raise ValueError(
@@ -131,6 +150,9 @@ class Oracle(Searcher):
         objective: What to optimise; with another one, metrics are told by name.
         costs: Whether an oracle of ours is told the costs of candidates.
         **settings: Passed on to the class.
+
+    Attributes:
+        trial: The trial asked for last.
     """
 
     def __init__(
@@ -163,23 +185,23 @@ class Oracle(Searcher):
         # Files are no part of the comparison.
         self.oracle.save = lambda: None
         self.oracle._save_trial = lambda trial: None
-        self._trial: Any = None
+        self.trial: Any = None
 
     def ask(self) -> Values | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._trial = self.oracle.create_trial("tuner0")
-        if self._trial.status != "RUNNING":
+            self.trial = self.oracle.create_trial("tuner0")
+        if self.trial.status != "RUNNING":
             return None
-        return self.grid.active(self._trial.hyperparameters.values)
+        return self.grid.active(self.trial.hyperparameters.values)
 
     def tell(self, values: Values, loss: Any) -> None:
         metrics = loss if isinstance(loss, dict) else {OBJECTIVE.name: loss}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self.oracle.update_trial(self._trial.trial_id, metrics)
-            self._trial.status = "COMPLETED"
-            self.oracle.end_trial(self._trial)
+            self.oracle.update_trial(self.trial.trial_id, metrics)
+            self.trial.status = "COMPLETED"
+            self.oracle.end_trial(self.trial)
 
 
 class Random(Searcher):
@@ -325,6 +347,7 @@ class Optuna(Searcher):
         flat: Whether inactive decisions are suggested too, for samplers that model only what
             all trials have in common.
         objectives: Number of objectives, all minimised.
+        pruner: A pruner of Optuna, for those who report in between.
         **settings: Passed on to the sampler.
     """
 
@@ -337,6 +360,7 @@ class Optuna(Searcher):
         sampler: str,
         flat: bool,
         objectives: int = 1,
+        pruner: Any = None,
         **settings: Any,
     ):
         import optuna
@@ -347,7 +371,12 @@ class Optuna(Searcher):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # experimental arguments
             made = getattr(optuna.samplers, sampler)(seed=seed, **settings)
-        self.study = optuna.create_study(sampler=made, directions=["minimize"] * objectives)
+        self.study = optuna.create_study(
+            sampler=made,
+            pruner=pruner,
+            study_name=f"seed {seed}",  # Hyperband's brackets depend on it
+            directions=["minimize"] * objectives,
+        )
 
     def ask(self) -> Values | None:
         self.trial = self.study.ask()
@@ -405,7 +434,7 @@ class SMAC(Searcher):
         }[facade]
         self._folder = tempfile.TemporaryDirectory()
         scenario = smac.Scenario(
-            _configuration_space(self.grid.decisions, seed),
+            configuration_space(self.grid.decisions, seed),
             deterministic=True,  # else the incumbent is trained again and again
             n_trials=trials,
             seed=seed,
@@ -514,7 +543,7 @@ def _by_size(problem: Problem) -> tuple[list[Values], np.ndarray]:
     return candidates, np.array([cost.get("macs", cost["params"]) for cost in costs])
 
 
-def _configuration_space(decisions: tuple[Decision, ...], seed: int) -> Any:
+def configuration_space(decisions: tuple[Decision, ...], seed: int) -> Any:
     """Return a space of ConfigSpace; decision `j` is called `d{j}`, its values are indices."""
     import ConfigSpace
 

@@ -10,10 +10,14 @@ import numpy.typing as npt
 
 __all__ = [
     "FLOOR",
+    "below_for_good",
     "best_peer",
     "compare",
+    "first_below",
     "interval",
     "mean_and_error",
+    "over_time",
+    "paired",
     "returned",
     "simple_regret",
     "trials_to_reach",
@@ -39,6 +43,54 @@ def simple_regret(truths: Sequence[float], optimum: float, trials: int) -> Array
 def returned(steps: Sequence[Mapping[str, Any]], trials: int) -> Mapping[str, Any]:
     """Return the trial that a search of so many would return: the best observed loss."""
     return min(steps[:trials], key=lambda step: step["loss"])
+
+
+def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> tuple[float, float]:
+    """Return the mean difference over the seeds that both ran, and its standard error."""
+    seeds = sorted(ours.keys() & theirs.keys())
+    return mean_and_error([ours[seed] - theirs[seed] for seed in seeds])
+
+
+def over_time(
+    events: Sequence[tuple[Sequence[float], Sequence[float]]], before: float
+) -> tuple[Array, Array]:
+    """Bring runs whose trainings end at times of their own to common times.
+
+    Args:
+        events: For each run when something changed, rising, and the value from then on.
+        before: The value before the first change.
+
+    Returns:
+        All times, rising; and by run and time the value then.
+    """
+    times = np.unique(np.concatenate([np.asarray(when, dtype=float) for when, _ in events]))
+    values = np.empty((len(events), len(times)))
+    for row, (when, changed) in zip(values, events, strict=True):
+        row[:] = np.append(before, changed)[np.searchsorted(when, times, side="right")]
+    return times, values
+
+
+def first_below(times: Array, curve: Array, goal: float) -> Array:
+    """Return when each curve is at most `goal` for the first time, infinity if never.
+
+    Args:
+        times: Shape (t,), rising.
+        curve: Shape (..., t).
+        goal: What is to be reached.
+
+    Returns:
+        Shape (...).
+    """
+    reached = curve <= goal + 1e-12
+    first = times[reached.argmax(axis=-1)]
+    return np.where(reached.any(axis=-1), first, np.inf)
+
+
+def below_for_good(times: Array, curve: Array, goal: float) -> float:
+    """Return from when on a curve, shape (t,), stays at most `goal`, infinity if never."""
+    above = np.flatnonzero(curve > goal + 1e-12)
+    after = above[-1] + 1 if len(above) else 0
+    return float(times[after]) if after < len(times) else np.inf
 
 
 def mean_and_error(figures: Sequence[float]) -> tuple[float, float]:

@@ -23,7 +23,8 @@ __all__ = ["cached", "fingerprint", "keep", "loaded_fingerprint", "play", "repla
 
 Run = dict[str, Any]
 
-_ORACLES = Path(__file__).parent.parent / "kerasnas" / "oracles"
+_PACKAGES = ("oracles", "fidelity")  # of `kerasnas`: what decides how a search of ours goes
+_HOME = Path(__file__).parent.parent / "kerasnas"
 
 
 def replay(spec: str, problem: Problem, seed: int, trials: int) -> Run:
@@ -94,21 +95,26 @@ def play(
 
 @functools.cache
 def loaded_fingerprint() -> str:
-    """Load our oracles, and return the fingerprint of what was loaded."""
-    for path in sorted(_ORACLES.glob("*.py")):
-        importlib.import_module(f"kerasnas.oracles.{path.stem}".removesuffix(".__init__"))
-    return _hash(_ORACLES)
+    """Load our oracles and policies, and return the fingerprint of what was loaded."""
+    for package in _PACKAGES:
+        for path in sorted((_HOME / package).glob("*.py")):
+            importlib.import_module(
+                f"kerasnas.{package}.{path.stem}".removesuffix(".__init__")
+            )
+    return _hash(_HOME)
 
 
 @functools.cache
-def fingerprint(folder: Path = _ORACLES) -> str:
-    """Return a short hash of the sources of our oracles, as they were at the first call."""
-    return _hash(folder)
+def fingerprint(home: Path = _HOME) -> str:
+    """Return a short hash of our oracles' and policies' sources, as at the first call."""
+    return _hash(home)
 
 
-def _hash(folder: Path) -> str:
+def _hash(home: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted(
+        path for package in _PACKAGES for path in (home / package).glob("*.py")
+    ):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:10]
 
@@ -121,14 +127,26 @@ def run_file(cache: Path, spec: str, problem: str, seed: int, label: str = "") -
     return cache / problem / "-".join(parts) / f"{seed:03d}.json"
 
 
-def cached(path: Path, trials: int) -> Run | None:
-    """Return a finished run, cut to so many trials; `None` if there is none as long."""
+def cached(path: Path, length: float, unit: str = "trials") -> Run | None:
+    """Return a finished run, cut to a length; `None` if there is none as long.
+
+    Args:
+        path: Its file.
+        length: How long.
+        unit: What lengths are given in: `"trials"`, or `"budget"` where each step says at
+            which `time` it ended.
+    """
     if not path.exists():
         return None
     run: Run = json.loads(path.read_text())
-    if run["trials"] < trials:
+    if run[unit] < length:
         return None
-    return {**run, "steps": run["steps"][:trials]}
+    steps = [
+        step
+        for number, step in enumerate(run["steps"], start=1)
+        if (number if unit == "trials" else step["time"]) <= length
+    ]
+    return {**run, unit: length, "steps": steps}
 
 
 def keep(path: Path, run: Run) -> None:

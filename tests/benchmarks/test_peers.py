@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from benchmarks.peers import PEERS, is_ours, make, parse
+from benchmarks.peers import ALIASES, PEERS, is_ours, make, parse
 from benchmarks.problems import Problem
 from benchmarks.replay import replay
 
@@ -45,6 +45,11 @@ def test_no_candidate_twice(tiny, spec):
     assert len(set(rows)) == len(rows)
 
 
+def test_each_method_of_ours_can_be_replayed(tiny):
+    for spec in ("ours-random", "ours-local", "ours-evolution", "ours-reinforce"):
+        assert len(replay(spec, tiny, seed=0, trials=12)["steps"]) == 12
+
+
 @pytest.mark.parametrize("spec", ["random", "local-search", "evolution", "ours"])
 def test_the_same_seed_gives_the_same_run(tiny, spec):
     one, two, other = (replay(spec, tiny, seed, 12)["steps"] for seed in (3, 3, 4))
@@ -83,6 +88,7 @@ def test_local_search_moves_to_what_is_better_only(tiny):
 def test_settings_follow_the_name():
     assert parse("smac?facade=rf&initial=5") == ("smac", {"facade": "rf", "initial": 5})
     assert is_ours("ours?costs=0")
+    assert is_ours("asha+ours-random")
     assert not is_ours(RANDOM)
 
 
@@ -104,6 +110,6 @@ def test_limits_are_for_those_who_know_them(tiny):
 
 
 def test_aliases_exist():
-    for name in ("ours", "keras-tuner-bo", "keras-tuner-random"):
+    for name in ALIASES:
         module, _, attribute = parse(name)[0].partition(":")
         assert hasattr(importlib.import_module(module), attribute)

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from benchmarks.regret import (
+    below_for_good,
     best_peer,
     compare,
+    first_below,
     mean_and_error,
+    over_time,
+    paired,
     returned,
     simple_regret,
     trials_to_reach,
@@ -31,6 +35,30 @@ def test_mean_and_standard_error():
     mean, error = mean_and_error([1.0, 2.0, 3.0])
     assert (mean, error) == (2.0, pytest.approx(1.0 / 3**0.5))
     assert np.isnan(mean_and_error([1.0])[1])
+
+
+def test_paired_differences_are_over_common_seeds():
+    mean, error = paired({0: 1.0, 1: 4.0, 2: 9.0}, {0: 0.0, 1: 2.0, 3: 5.0})
+    assert (mean, error) == (1.5, pytest.approx(0.5))
+
+
+def test_runs_are_brought_to_common_times():
+    times, values = over_time([([1.0, 3.0], [0.8, 0.2]), ([2.0], [0.5])], before=1.0)
+    np.testing.assert_array_equal(times, [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(values, [[0.8, 0.8, 0.2], [1.0, 0.5, 0.5]])
+
+
+def test_the_first_time_counts_and_never_is_infinite():
+    times = np.array([1.0, 2.0, 3.0])
+    curve = np.array([[0.9, 0.4, 0.6], [0.3, 0.3, 0.3], [0.9, 0.8, 0.7]])
+    np.testing.assert_array_equal(first_below(times, curve, 0.4), [2.0, 1.0, np.inf])
+
+
+def test_for_good_is_after_the_last_time_above():
+    times = np.array([1.0, 2.0, 3.0])
+    assert below_for_good(times, np.array([0.1, 0.9, 0.2]), 0.5) == 3.0
+    assert below_for_good(times, np.array([0.5, 0.1, 0.2]), 0.5) == 1.0
+    assert below_for_good(times, np.array([0.1, 0.2, 0.6]), 0.5) == np.inf
 
 
 def curves(*figures):

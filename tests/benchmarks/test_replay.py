@@ -15,6 +15,17 @@ def test_a_run_is_found_again_and_a_longer_one_is_cut(tiny, tmp_path):
     assert [path.name for path in file.parent.iterdir()] == ["000.json"]
 
 
+def test_a_run_by_time_is_cut_to_what_ended_in_time(tmp_path):
+    file = tmp_path / "one.json"
+    keep(file, {"budget": 8.0, "steps": [{"time": time} for time in (1.5, 4.0, 7.0)]})
+    assert cached(file, 9.0, "budget") is None
+    shorter = cached(file, 4.0, "budget")
+    assert (shorter["budget"], [step["time"] for step in shorter["steps"]]) == (
+        4.0,
+        [1.5, 4.0],
+    )
+
+
 def test_a_space_used_up_counts_as_finished(tiny, tmp_path):
     file = run_file(tmp_path, "largest", "tiny", 0)
     keep(file, replay("largest", tiny, 0, 100))
@@ -32,7 +43,7 @@ def test_peers_are_kept_by_name_and_ours_by_their_sources_too(tmp_path):
 
 
 def test_the_fingerprint_follows_the_sources(tmp_path):
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.py").write_text(name)
-    assert fingerprint(tmp_path / "one") != fingerprint(tmp_path / "two")
+    for name, package in (("one", "oracles"), ("two", "oracles"), ("three", "fidelity")):
+        (tmp_path / name / package).mkdir(parents=True)
+        (tmp_path / name / package / "a.py").write_text(name)
+    assert len({fingerprint(folder) for folder in tmp_path.iterdir()}) == 3
