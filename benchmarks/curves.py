@@ -1,7 +1,7 @@
 """Replay real learning curves: what stopping saves, and how often it would stop the winner.
 
     python -m benchmarks.curves
-    python -m benchmarks.curves --networks 160 --epochs 30 --seeds 30 --cache /tmp/curves.npz
+    python -m benchmarks.curves --networks 160 --epochs 30 --seeds 30 --cache curves.npz
 
 Multilayer perceptrons of random shape, learning rate, weight decay and dropout are trained
 once on scikit-learn's digits, with a learning rate that rises and falls as in
