@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,10 +13,60 @@ from kerasnas.fidelity.calibration import expected
 from kerasnas.fidelity.levels import ladder, shares
 from kerasnas.fidelity.promotion import last_promotion, promotion
 
-__all__ = ["SuccessiveHalving"]
+__all__ = ["Halving", "SuccessiveHalving"]
 
 
-class SuccessiveHalving(Fidelity):
+class Halving(Fidelity):
+    """Base of policies that halve: in which bracket a trial is, is for a subclass.
+
+    Args:
+        levels: As in `SuccessiveHalving`, as are the others.
+        min_level: Likewise.
+        factor: Likewise.
+        dimension: Likewise.
+        steps: How many levels there are below the highest where `min_level` is `None`; `None`
+            goes down to one epoch.
+    """
+
+    def __init__(
+        self,
+        levels: float | Sequence[float],
+        min_level: float | None,
+        *,
+        factor: float | None,
+        dimension: str,
+        steps: int | None,
+    ) -> None:
+        super().__init__(dimension)
+        self._levels = ladder(
+            levels, min_level, factor=factor, dimension=dimension, steps=steps
+        )
+        listed = isinstance(levels, Sequence)
+        self._factors = shares(self._levels, factor, listed=listed, dimension=dimension)
+
+    @abc.abstractmethod
+    def bases(self, count: int) -> list[int]:
+        """Return where each of the first `count` trials starts, as a place among the levels.
+
+        Those that start at one level are a bracket, within which there is halving.
+        """
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        return self._levels
+
+    def next_run(self, records: Sequence[Record], *, last: bool) -> Run | float:
+        *bases, base = self.bases(len(records) + 1)
+        run = promotion(records, bases, self._levels, self._factors)
+        if run is None and last:
+            run = last_promotion(records, self._levels)
+        return self._levels[base] if run is None else run
+
+    def expected(self, records: Sequence[Record]) -> npt.NDArray[np.float64]:
+        return expected(records, self._levels)
+
+
+class SuccessiveHalving(Halving):
     """Asynchronous successive halving (ASHA): one in three is trained three times as long.
 
     Every candidate starts at the lowest level. Whenever there is a trial among the best third
@@ -68,20 +119,7 @@ class SuccessiveHalving(Fidelity):
         factor: float | None = None,
         dimension: str = "epochs",
     ) -> None:
-        super().__init__(dimension)
-        self._levels = ladder(levels, min_level, factor=factor, dimension=dimension)
-        listed = isinstance(levels, Sequence)
-        self._factors = shares(self._levels, factor, listed=listed, dimension=dimension)
+        super().__init__(levels, min_level, factor=factor, dimension=dimension, steps=2)
 
-    @property
-    def levels(self) -> tuple[float, ...]:
-        return self._levels
-
-    def next_run(self, records: Sequence[Record], *, last: bool) -> Run | float:
-        run = promotion(records, [0] * len(records), self._levels, self._factors)
-        if run is None and last:
-            run = last_promotion(records, self._levels)
-        return self._levels[0] if run is None else run
-
-    def expected(self, records: Sequence[Record]) -> npt.NDArray[np.float64]:
-        return expected(records, self._levels)
+    def bases(self, count: int) -> list[int]:
+        return [0] * count

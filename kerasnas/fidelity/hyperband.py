@@ -5,18 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-
-from kerasnas.fidelity._fidelity import Fidelity, Record, Run
-from kerasnas.fidelity.calibration import expected
-from kerasnas.fidelity.levels import ladder, shares
-from kerasnas.fidelity.promotion import last_promotion, promotion
+from kerasnas.fidelity.halving import Halving
 
 __all__ = ["Hyperband", "bracket_sizes"]
 
 
-class Hyperband(Fidelity):
+class Hyperband(Halving):
     """Hyperband: some candidates start with little training, some with more.
 
     Successive halving has to guess how little training tells good candidates from bad ones.
@@ -62,27 +56,11 @@ class Hyperband(Fidelity):
         factor: float | None = None,
         dimension: str = "epochs",
     ) -> None:
-        super().__init__(dimension)
         steps = None if dimension == "epochs" else 2
-        self._levels = ladder(
-            levels, min_level, factor=factor, dimension=dimension, steps=steps
-        )
-        listed = isinstance(levels, Sequence)
-        self._factors = shares(self._levels, factor, listed=listed, dimension=dimension)
+        super().__init__(levels, min_level, factor=factor, dimension=dimension, steps=steps)
 
-    @property
-    def levels(self) -> tuple[float, ...]:
-        return self._levels
-
-    def next_run(self, records: Sequence[Record], *, last: bool) -> Run | float:
-        *bases, base = _bases(len(records) + 1, bracket_sizes(self._factors))
-        run = promotion(records, bases, self._levels, self._factors)
-        if run is None and last:
-            run = last_promotion(records, self._levels)
-        return self._levels[base] if run is None else run
-
-    def expected(self, records: Sequence[Record]) -> npt.NDArray[np.float64]:
-        return expected(records, self._levels)
+    def bases(self, count: int) -> list[int]:
+        return _bases(count, bracket_sizes(self._factors))
 
 
 def bracket_sizes(factors: Sequence[float]) -> list[int]:
