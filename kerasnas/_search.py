@@ -139,7 +139,8 @@ def search(
             the longest training has `epochs`, or three times as many as a look.
         inherit_weights: Whether new candidates start from the weights of the one they were
             made from, or that shares most decisions: see `kerasnas.Tuner`. The finalists are
-            trained from scratch either way.
+            trained from scratch; but with `epochs`, or if time is short, they stay as they
+            are, and their scores are those of inherited weights.
         objective: As in KerasTuner, e.g. `"val_accuracy"` or `"val_loss"`, and any other score
             of the task, such as `"val_f1"`, `"val_auc"`, `"val_mean_iou"` or `"val_map50"`.
             `None` is the task's own. Of a

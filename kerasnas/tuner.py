@@ -58,10 +58,10 @@ class Tuner(keras_tuner.Tuner):
             either. `None` sets no bound. The very first trial of a search always starts.
         progress: Shows the trials; `None` leaves that to KerasTuner.
         inherit_weights: Whether the weights of a new candidate start from those of its parent
-            where layers match (`search_spaces.inherit`): of the trial whose candidate was
+            where layers match (`search_spaces.inheritance`): of the trial whose candidate was
             changed to make it, or else of the completed trial that shares most decisions. A
             few epochs then tell more, but scores also tell who was born late: train the
-            winner from scratch before its score is reported, as `kerasnas.search` does.
+            winner from scratch before its score is reported.
             It takes a `SearchSpace` and an oracle of ours.
         **kwargs: Passed on to `keras_tuner.Tuner`: `directory`, `project_name`,
             `overwrite`, `executions_per_trial`, `distribution_strategy`, ...
